@@ -1,0 +1,3 @@
+//! The commands of `settle`, one module each.
+
+pub mod bench;
