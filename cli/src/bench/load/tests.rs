@@ -12,8 +12,8 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
@@ -51,18 +51,33 @@ async fn settle_reply(
 /// Answers a Put as etcd does, with its status in trailers; anything else with a failure in headers.
 async fn etcd_reply(
     seen: Arc<Seen>,
-    request: Request<Incoming>,
-) -> Result<Response<http_body_util::combinators::BoxBody<Bytes, Infallible>>, Infallible> {
+    request: Request<h2::RecvStream>,
+    mut respond: h2::server::SendResponse<Bytes>,
+) {
     seen.requests.fetch_add(1, Ordering::Relaxed);
     let is_put = request.uri().path() == "/etcdserverpb.KV/Put";
-    let message = request.into_body().collect().await.unwrap().to_bytes();
-    let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))]);
-    if is_put && message.ends_with(VALUE) {
-        let body = Full::new(Bytes::from_static(b"\0\0\0\0\0")).with_trailers(async { Some(Ok(trailers)) });
-        return Ok(Response::new(body.boxed()));
+    let mut message = Vec::new();
+    let mut body = request.into_body();
+    while let Some(part) = body.data().await {
+        message.extend_from_slice(&part.unwrap());
     }
-    let refused = Response::builder().header("grpc-status", "12").header("grpc-message", "unknown method");
-    Ok(refused.body(Full::new(Bytes::new()).boxed()).unwrap())
+    if is_put && message.ends_with(VALUE) {
+        let mut stream = respond.send_response(Response::new(()), false).unwrap();
+        stream.send_data(Bytes::from_static(b"\0\0\0\0\0"), false).unwrap();
+        let status = ("grpc-status".parse().unwrap(), HeaderValue::from_static("0"));
+        stream.send_trailers(HeaderMap::from_iter([status])).unwrap();
+    } else {
+        let refused =
+            Response::builder().header("grpc-status", "12").header("grpc-message", "unknown method");
+        respond.send_response(refused.body(()).unwrap(), true).unwrap();
+    }
+}
+
+async fn serve_etcd(seen: Arc<Seen>, stream: TcpStream) {
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        tokio::spawn(etcd_reply(Arc::clone(&seen), request, respond));
+    }
 }
 
 async fn serve(system: System, seen: Arc<Seen>) -> SocketAddr {
@@ -70,17 +85,14 @@ async fn serve(system: System, seen: Arc<Seen>) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (io, seen) = (TokioIo::new(stream), Arc::clone(&seen));
+            let seen = Arc::clone(&seen);
             match system {
                 System::Settle => {
                     let service = service_fn(move |request| settle_reply(Arc::clone(&seen), request));
-                    tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
+                    let server = hyper::server::conn::http1::Builder::new();
+                    tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
                 }
-                System::Etcd => {
-                    let service = service_fn(move |request| etcd_reply(Arc::clone(&seen), request));
-                    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                    tokio::spawn(server.serve_connection(io, service));
-                }
+                System::Etcd => drop(tokio::spawn(serve_etcd(seen, stream))),
             }
         }
     });
