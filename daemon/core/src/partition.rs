@@ -1,0 +1,336 @@
+//! One replica of one partition.
+//!
+//! ```text
+//!   client write ──> write ──┐                     ┌──> rows in a Batch ──> storage ──> committed
+//!   peer's delta ──> apply ──┼── merge, then stage ┤
+//!   peer's page ───> take ───┘                     └──> overlay, clock        (pending until committed)
+//! ```
+//!
+//! Every change is staged: it is visible to later changes at once (they must not build on the same dot), and to
+//! readers, peers and clocks that others are told only when the caller reports its batch durable
+//! ([`Partition::committed`]). Until then the overlay keeps the durable copy of each changed key, so that a reader
+//! sees entry and clock of one instant although storage may already show the new row.
+//!
+//! The caller hands batches to storage in the order in which it got them, and after a failed one starts anew.
+
+mod apply;
+mod exchange;
+mod freshness;
+mod full;
+mod overlay;
+mod prune;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+
+use crate::clock::Clock;
+use crate::codec::{Decode, Encode};
+use crate::dot::{Dot, NodeId, Origin};
+use crate::entry::Entry;
+use crate::key::{Key, PartitionId};
+use crate::plant::{Plant, planted};
+use crate::storage::{Batch, Rows, StorageError, Table, log_dot, log_row};
+
+pub use apply::{Applied, Delta};
+pub use exchange::{LogAnswer, LogPage, PageLimits};
+pub use freshness::Moment;
+pub use full::{FullPage, FullRequest, Progress};
+pub use write::{Write, Written};
+
+use freshness::PeerView;
+use full::Pull;
+use overlay::Overlay;
+
+/// Names a change of one partition: durable once [`Partition::committed`] was called with it or a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Ticket(pub u64);
+
+/// Where a change reads and what it adds to.
+pub struct Transaction<'a> {
+    /// Committed rows.
+    pub rows: &'a dyn Rows,
+    /// Collects the changes.
+    pub batch: &'a mut Batch,
+}
+
+/// One replica of one partition.
+#[derive(Debug)]
+pub struct Partition {
+    id: PartitionId,
+    origin: Origin,
+    /// The counter of the last dot minted here.
+    counter: u64,
+    /// Everything seen, also what is not durable yet.
+    clock: Clock,
+    /// What is durable: all that others are told.
+    durable: Clock,
+    /// The caller's tick at the last change of `durable`.
+    changed_at: u64,
+    ticket: Ticket,
+    /// Dots that join `durable` with their ticket.
+    staged: VecDeque<(Ticket, Clock)>,
+    overlay: Overlay,
+    /// The keys whose stored entry has an explicit context.
+    residue: BTreeSet<Key>,
+    /// The key after which the next sweep of the residue begins.
+    swept: Option<Key>,
+    log_records: u64,
+    /// Per origin, the counter up to which the log was pruned since the start.
+    log_low: BTreeMap<Origin, u64>,
+    peers: BTreeMap<NodeId, PeerView>,
+    pull: Option<Pull>,
+    /// Live keys of user buckets, once counted.
+    live_keys: Option<i64>,
+}
+
+/// A key's entry as a change finds it.
+#[derive(Debug)]
+struct Before {
+    /// The latest entry, pending changes included, as it was stored or staged.
+    entry: Entry,
+    /// Its explicit context without what the clock covers by now.
+    context: Clock,
+}
+
+impl Partition {
+    /// Recovers a partition from what is stored; `origin` has a fresh epoch.
+    ///
+    /// # Errors
+    /// [`StorageError`] when rows cannot be read or decoded.
+    pub fn open(id: PartitionId, origin: Origin, rows: &dyn Rows) -> Result<Self, StorageError> {
+        let mut clock = match rows.get(&Table::Clock.prefix(id))? {
+            Some(stored) => Clock::from_bytes(stored).map_err(|error| corrupt("clock", &error))?,
+            None => Clock::new(),
+        };
+        let mut log_records = 0;
+        scan_table(rows, Table::Log, id, |row, _| {
+            let dot = log_dot(row).ok_or_else(|| StorageError::Corrupt("a log row's name".into()))?;
+            clock.add(dot);
+            log_records += 1;
+            Ok(())
+        })?;
+        let mut residue = BTreeSet::new();
+        scan_table(rows, Table::Residue, id, |row, _| {
+            residue.insert(Table::row_key(row));
+            Ok(())
+        })?;
+        Ok(Self {
+            id,
+            origin,
+            counter: clock.greatest(origin),
+            durable: clock.clone(),
+            clock,
+            changed_at: 0,
+            ticket: Ticket(0),
+            staged: VecDeque::new(),
+            overlay: Overlay::default(),
+            residue,
+            swept: None,
+            log_records,
+            log_low: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            pull: None,
+            live_keys: None,
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// Who mints dots here.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The durable clock: what this replica may claim to have.
+    #[must_use]
+    pub const fn durable(&self) -> &Clock {
+        &self.durable
+    }
+
+    /// The caller's tick at the last change of the durable clock.
+    #[must_use]
+    pub const fn changed_at(&self) -> u64 {
+        self.changed_at
+    }
+
+    /// How many log records are kept, pending ones included.
+    #[must_use]
+    pub const fn log_records(&self) -> u64 {
+        self.log_records
+    }
+
+    /// How many stored entries have an explicit context.
+    #[must_use]
+    pub fn residue(&self) -> usize {
+        self.residue.len()
+    }
+
+    /// Live keys of user buckets held here, pending changes included; `None` until they were counted.
+    #[must_use]
+    pub const fn live_keys(&self) -> Option<i64> {
+        self.live_keys
+    }
+
+    /// Counts the live keys, by reading every entry of the partition once; later changes keep the count current.
+    ///
+    /// # Errors
+    /// [`StorageError`] when rows cannot be read or decoded.
+    pub fn count_keys(&mut self, rows: &dyn Rows) -> Result<(), StorageError> {
+        let mut count = 0;
+        scan_table(rows, Table::Entry, self.id, |row, value| {
+            let key = Table::row_key(row);
+            let entry = Entry::from_bytes(value).map_err(|error| corrupt("entry", &error))?;
+            let counts = !key.is_reserved() && self.overlay.pending(&key).is_none();
+            count += i64::from(counts && !entry.siblings.is_empty());
+            Ok(())
+        })?;
+        for key in self.overlay.keys_between(None, None).filter(|key| !key.is_reserved()) {
+            let live = self.overlay.pending(key).is_some_and(|entry| !entry.siblings.is_empty());
+            count += i64::from(live);
+        }
+        self.live_keys = Some(count);
+        Ok(())
+    }
+
+    /// The ticket of the latest change.
+    #[must_use]
+    pub const fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Reports that every change up to `ticket` is durable; `tick` must rise with every call on any partition of the
+    /// node that is answered by the same echo.
+    pub fn committed(&mut self, ticket: Ticket, tick: u64) {
+        while let Some((_, dots)) = self.staged.pop_front_if(|(staged, _)| *staged <= ticket) {
+            self.durable.join(&dots);
+            self.changed_at = tick;
+        }
+        self.overlay.committed(ticket);
+    }
+
+    /// The durable entry of a key. Its context is the explicit one: the durable clock ([`Partition::durable`]) of the
+    /// same instant belongs to it.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the row cannot be read or decoded.
+    pub fn read(&self, rows: &dyn Rows, key: &Key) -> Result<Entry, StorageError> {
+        match self.overlay.durable(key) {
+            Some(entry) => Ok(entry.clone()),
+            None => stored_entry(rows, self.id, key),
+        }
+    }
+
+    /// The entry that a change builds on.
+    fn before(&self, rows: &dyn Rows, key: &Key) -> Result<Before, StorageError> {
+        let entry = match self.overlay.pending(key) {
+            Some(entry) => entry.clone(),
+            None => stored_entry(rows, self.id, key)?,
+        };
+        let mut context = entry.context.minus(&self.clock);
+        if entry.siblings.is_empty() && context.is_empty() {
+            context = self.pulled_context(key);
+        }
+        Ok(Before { entry, context })
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.ticket.0 += 1;
+        self.ticket
+    }
+
+    /// Marks a dot of `key` as seen, and logs it for replicas that may lack it.
+    fn see(&mut self, transaction: &mut Transaction<'_>, seen: &mut Clock, dot: Dot, key: &Key) {
+        if !self.clock.has(dot) {
+            self.clock.add(dot);
+            seen.add(dot);
+            self.log_records += 1;
+            transaction.batch.put(log_row(self.id, dot), key.as_bytes().clone());
+        }
+    }
+
+    /// Stages the new state of a key whose entry was `before`.
+    fn stage_entry(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        ticket: Ticket,
+        key: &Key,
+        before: Entry,
+        mut after: Entry,
+    ) {
+        if let Some(count) = self.live_keys.as_mut().filter(|_| !key.is_reserved()) {
+            *count += i64::from(!after.siblings.is_empty()) - i64::from(!before.siblings.is_empty());
+        }
+        if !after.context.is_empty() {
+            after.context = after.context.minus(&self.clock);
+        }
+        if planted(Plant::DeleteContextDroppedEarly) && after.siblings.is_empty() {
+            after.context = Clock::new();
+        }
+        let row = Table::Entry.key_row(self.id, key);
+        if after.is_nothing() {
+            transaction.batch.remove(row);
+        } else {
+            transaction.batch.put(row, after.to_bytes());
+        }
+        if after.context.is_empty() {
+            if self.residue.remove(key) {
+                transaction.batch.remove(Table::Residue.key_row(self.id, key));
+            }
+        } else if !self.residue.contains(key) {
+            self.residue.insert(key.clone());
+            transaction.batch.put(Table::Residue.key_row(self.id, key), bytes::Bytes::new());
+        }
+        self.overlay.stage(key, ticket, before, after);
+    }
+
+    /// Stages dots that become part of the durable clock with `ticket`.
+    fn stage_clock(&mut self, ticket: Ticket, dots: Clock) {
+        if !dots.is_empty() {
+            self.staged.push_back((ticket, dots));
+        }
+    }
+
+    /// Writes the whole clock, so that log records that it covers may go.
+    fn checkpoint(&self, transaction: &mut Transaction<'_>) {
+        let row = bytes::Bytes::copy_from_slice(&Table::Clock.prefix(self.id));
+        transaction.batch.put(row, self.clock.to_bytes());
+    }
+}
+
+fn corrupt(what: &str, error: &crate::codec::DecodeError) -> StorageError {
+    StorageError::Corrupt(format!("{what}: {error}"))
+}
+
+fn stored_entry(rows: &dyn Rows, id: PartitionId, key: &Key) -> Result<Entry, StorageError> {
+    match rows.get(&Table::Entry.key_row(id, key))? {
+        Some(stored) => Entry::from_bytes(stored).map_err(|error| corrupt("entry", &error)),
+        None => Ok(Entry::default()),
+    }
+}
+
+/// Visits every row of one table of one partition; the first error ends it.
+fn scan_table(
+    rows: &dyn Rows,
+    table: Table,
+    id: PartitionId,
+    mut visit: impl FnMut(&[u8], bytes::Bytes) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let mut outcome = Ok(());
+    rows.scan(&table.prefix(id), &table.end(id), &mut |row, value| match visit(row, value) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            outcome = Err(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    outcome
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Freshness without synchronised clocks: what is proven of how far this replica is behind.
+//!
+//! A replica asks a peer for its durable clock at its own monotonic time `t0`. Once it covers the clock that it was
+//! told, it reflects every write that was acknowledged through that peer before `t0`, because the peer answered after
+//! `t0`. No wall clock takes part, and no second host's clock.
+
+use crate::clock::Clock;
+use crate::dot::NodeId;
+use crate::plant::{Plant, planted};
+
+use super::Partition;
+
+/// A monotonic instant of this process, in nanoseconds from an arbitrary start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Moment(pub u64);
+
+/// What this replica knows of another replica of the partition.
+#[derive(Debug, Default)]
+pub(super) struct PeerView {
+    /// The last durable clock that it told. Replaced, never joined: a peer may have lost what it had.
+    watermark: Option<Clock>,
+    /// Told clocks that are not covered yet. The older one stays until it is covered, or a peer that is always a
+    /// little ahead would never let a proof complete; the newer one then takes its place.
+    older: Option<(Moment, Clock)>,
+    newer: Option<(Moment, Clock)>,
+    /// Every write acknowledged through the peer before this is reflected here.
+    proof: Option<Moment>,
+}
+
+impl PeerView {
+    fn settle(&mut self, durable: &Clock, now: Moment) {
+        while let Some((asked, _)) = self.older.take_if(|(_, told)| durable.covers(told)) {
+            let stamp = if planted(Plant::ProofStampedWhenCovered) { now } else { asked };
+            self.proof = self.proof.max(Some(stamp));
+            self.older = self.newer.take();
+        }
+    }
+
+    fn told(&mut self, asked: Moment, told: Clock) {
+        let slot = if self.older.is_none() { &mut self.older } else { &mut self.newer };
+        *slot = Some((asked, told));
+    }
+}
+
+impl Partition {
+    /// What an echo is answered with.
+    #[must_use]
+    pub fn echo(&self) -> Clock {
+        if !planted(Plant::EchoTellsOwnDotsOnly) {
+            return self.durable.clone();
+        }
+        let own = self.durable.ranges().filter(|range| range.origin == self.origin);
+        own.fold(Clock::new(), |mut clock, range| {
+            clock.add_range(range);
+            clock
+        })
+    }
+
+    /// A peer that was asked at `asked` has answered with its durable clock; it is `now`.
+    pub fn told(&mut self, peer: NodeId, asked: Moment, told: Clock, now: Moment) {
+        let view = self.peers.entry(peer).or_default();
+        view.settle(&self.durable, now);
+        view.told(asked, told.clone());
+        view.watermark = Some(told);
+        view.settle(&self.durable, now);
+    }
+
+    /// A peer that was asked at `asked` has answered that its clock is what it told before.
+    pub fn told_same(&mut self, peer: NodeId, asked: Moment, now: Moment) {
+        let Some(view) = self.peers.get_mut(&peer) else { return };
+        view.settle(&self.durable, now);
+        let Some(watermark) = &view.watermark else { return };
+        if self.durable.covers(watermark) {
+            view.proof = view.proof.max(Some(asked));
+            view.older = None;
+            view.newer = None;
+        } else {
+            view.told(asked, watermark.clone());
+        }
+    }
+
+    /// Forgets what a peer told, as it restarted. What was proven stays true.
+    pub fn forget(&mut self, peer: NodeId) {
+        if let Some(view) = self.peers.get_mut(&peer) {
+            *view = PeerView { proof: view.proof, ..PeerView::default() };
+        }
+    }
+
+    /// Before which moment every write acknowledged through `peer` is proven to be reflected here.
+    pub fn proof(&mut self, peer: NodeId, now: Moment) -> Option<Moment> {
+        let view = self.peers.get_mut(&peer)?;
+        view.settle(&self.durable, now);
+        view.proof
+    }
+
+    /// How far this replica may be behind, in nanoseconds: every write acknowledged longer ago than that, through any
+    /// of the `others`, is reflected here. `None` where that was not proven since the start.
+    pub fn bound(&mut self, others: &[NodeId], now: Moment) -> Option<u64> {
+        let mut bound = 0;
+        for peer in others {
+            let proof = self.proof(*peer, now)?;
+            bound = bound.max(now.0.saturating_sub(proof.0));
+        }
+        Some(bound)
+    }
+
+    /// The last clock that a peer told.
+    #[must_use]
+    pub fn watermark(&self, peer: NodeId) -> Option<&Clock> {
+        self.peers.get(&peer)?.watermark.as_ref()
+    }
+
+    /// How many writes `peer` is known to have that are not durable here.
+    #[must_use]
+    pub fn missing_from(&self, peer: NodeId) -> u64 {
+        self.watermark(peer).map_or(0, |told| told.minus(&self.durable).count())
+    }
+
+    /// Whether `peer` is known to have writes that never arrived here.
+    #[must_use]
+    pub fn lacks_from(&self, peer: NodeId) -> bool {
+        self.watermark(peer).is_some_and(|told| !self.clock.covers(told))
+    }
+
+    /// How many durable writes `peer` is not known to have; all, while it has told nothing.
+    #[must_use]
+    pub fn hints_for(&self, peer: NodeId) -> u64 {
+        self.watermark(peer).map_or(self.log_records, |told| self.durable.minus(told).count())
+    }
+}

@@ -1,0 +1,241 @@
+//! One replica's promises that need no network: what is pending is not readable, what is settled leaves nothing.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::dot::Epoch;
+use crate::entry::Version;
+use crate::hlc::Hlc;
+
+/// Committed rows, in memory.
+#[derive(Default, Clone)]
+struct Memory(BTreeMap<Bytes, Bytes>);
+
+impl Memory {
+    fn commit(&mut self, batch: Batch) {
+        for (row, value) in batch.rows {
+            match value {
+                Some(value) => self.0.insert(row, value),
+                None => self.0.remove(&row),
+            };
+        }
+    }
+}
+
+impl Rows for Memory {
+    fn get(&self, row: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.0.get(row).cloned())
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        for (row, value) in self.0.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to))) {
+            if visit(row, value.clone()).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+use std::ops::Bound;
+
+struct Node {
+    memory: Memory,
+    partition: Partition,
+}
+
+const LIMITS: PageLimits = PageLimits { records: 2, bytes: 1 << 20 };
+
+impl Node {
+    fn new(node: u64) -> Self {
+        let memory = Memory::default();
+        let origin = Origin { node: NodeId(node), epoch: Epoch(1) };
+        let partition = Partition::open(PartitionId(0), origin, &memory).unwrap();
+        Self { memory, partition }
+    }
+
+    /// Runs a change and commits it at once.
+    fn change<T>(&mut self, run: impl FnOnce(&mut Partition, &mut Transaction<'_>) -> T) -> T {
+        let mut batch = Batch::default();
+        let done = run(&mut self.partition, &mut Transaction { rows: &self.memory, batch: &mut batch });
+        self.memory.commit(batch);
+        self.partition.committed(self.partition.ticket(), 1);
+        done
+    }
+
+    fn put(&mut self, key: &Key, value: &str) -> Delta {
+        let version = Version { stamp: Hlc(1), payload: Bytes::from(value.to_owned()) };
+        self.write(key, Some(version))
+    }
+
+    fn write(&mut self, key: &Key, version: Option<Version>) -> Delta {
+        let write = Write { key: key.clone(), version, context: Clock::new(), over_all_seen: true };
+        self.change(|partition, transaction| partition.write(transaction, write)).unwrap().delta
+    }
+
+    fn values(&self, key: &Key) -> Vec<Bytes> {
+        let entry = self.partition.read(&self.memory, key).unwrap();
+        entry.siblings.into_iter().map(|(_, version)| version.payload).collect()
+    }
+
+    fn pull_all(&mut self, from: &Self) {
+        while let LogAnswer::Page(page) =
+            from.partition.serve_log(&from.memory, self.partition.durable(), LIMITS).unwrap()
+        {
+            self.change(|partition, transaction| partition.take_log(transaction, &page)).unwrap();
+            if !page.more {
+                return;
+            }
+        }
+        let mut request = self.partition.open_full(&self.memory, LIMITS).unwrap();
+        loop {
+            let page = from.partition.serve_full(&from.memory, &request, LIMITS).unwrap();
+            let (_, progress) = self
+                .change(|partition, transaction| partition.take_full(transaction, &page, LIMITS))
+                .unwrap();
+            match progress {
+                Progress::Next(next) => request = next,
+                Progress::Done => return,
+                Progress::Aborted => panic!("nothing restarted"),
+            }
+        }
+    }
+}
+
+fn key(name: &str) -> Key {
+    Key::new("default", name.as_bytes())
+}
+
+#[test]
+fn what_is_not_durable_is_neither_readable_nor_told_but_built_upon() {
+    let mut node = Node::new(1);
+    let k = key("k");
+    node.put(&k, "old");
+    let told = node.partition.durable().clone();
+    let mut batch = Batch::default();
+    let mut transaction = Transaction { rows: &node.memory, batch: &mut batch };
+    for value in ["new", "newer"] {
+        let version = Some(Version { stamp: Hlc(2), payload: Bytes::from(value) });
+        let write = Write { key: k.clone(), version, context: Clock::new(), over_all_seen: true };
+        node.partition.write(&mut transaction, write).unwrap();
+    }
+    // Storage may show the rows a moment before their commit is reported.
+    node.memory.commit(batch);
+    assert_eq!((node.values(&k), node.partition.durable()), (vec![Bytes::from("old")], &told));
+    node.partition.committed(Ticket(2), 2);
+    assert_eq!(node.values(&k), [Bytes::from("new")]);
+    node.partition.committed(Ticket(3), 3);
+    assert_eq!((node.values(&k), node.partition.durable().count()), (vec![Bytes::from("newer")], 3));
+}
+
+#[test]
+fn a_deleted_key_leaves_no_row_once_all_replicas_have_the_delete() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    let k = key("secret");
+    let put = a.put(&k, "value");
+    b.change(|partition, transaction| partition.apply(transaction, &put)).unwrap();
+    let delete = b.write(&k, None);
+    a.change(|partition, transaction| partition.apply(transaction, &delete)).unwrap();
+    for (node, other) in [(&mut a, 2), (&mut b, 1)] {
+        let clock = node.partition.durable().clone();
+        node.partition.told(NodeId(other), Moment(1), clock, Moment(2));
+        node.change(|partition, transaction| partition.prune(transaction, &[NodeId(other)], 100)).unwrap();
+        assert!(
+            node.memory.0.iter().all(|(row, value)| !row.ends_with(b"secret") && !value.ends_with(b"secret"))
+        );
+        assert_eq!(node.partition.log_records(), 0);
+    }
+    // A late duplicate brings nothing back.
+    a.change(|partition, transaction| partition.apply(transaction, &put)).unwrap();
+    assert!(a.values(&k).is_empty());
+}
+
+#[test]
+fn a_delete_that_overtakes_its_write_keeps_a_context_until_the_write_is_seen() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    let k = key("k");
+    let put = a.put(&k, "value");
+    let delete = a.write(&k, None);
+    b.change(|partition, transaction| partition.apply(transaction, &delete)).unwrap();
+    assert_eq!(b.partition.residue(), 1);
+    b.change(|partition, transaction| partition.apply(transaction, &put)).unwrap();
+    assert!(b.values(&k).is_empty());
+    b.change(|partition, transaction| partition.sweep(transaction, 10)).unwrap();
+    assert_eq!(
+        (b.partition.residue(), b.memory.get(&Table::Entry.key_row(PartitionId(0), &k)).unwrap()),
+        (0, None)
+    );
+}
+
+#[test]
+fn both_exchanges_bring_a_replica_into_step() {
+    for pruned in [false, true] {
+        let (mut a, mut b) = (Node::new(1), Node::new(2));
+        for index in 0..7 {
+            a.put(&key(&format!("k{index}")), "a");
+        }
+        let gone = key("gone");
+        let put = a.put(&gone, "x");
+        b.change(|partition, transaction| partition.apply(transaction, &put)).unwrap();
+        a.write(&gone, None);
+        if pruned {
+            let clock = a.partition.durable().clone();
+            a.partition.told(NodeId(2), Moment(1), clock, Moment(2));
+            a.change(|partition, transaction| partition.prune(transaction, &[NodeId(2)], 100)).unwrap();
+        }
+        b.put(&key("own"), "b");
+        b.pull_all(&a);
+        assert!(b.partition.durable().covers(a.partition.durable()));
+        assert_eq!(b.values(&key("k3")), [Bytes::from("a")]);
+        assert_eq!((b.values(&gone).len(), b.values(&key("own")).len()), (0, 1));
+        while b.partition.residue() > 0 {
+            b.change(|partition, transaction| partition.sweep(transaction, 3)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_restart_recovers_clock_log_and_residue() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    a.put(&key("a"), "1");
+    let delete = a.write(&key("a"), None);
+    b.change(|partition, transaction| partition.apply(transaction, &delete)).unwrap();
+    b.put(&key("b"), "2");
+    let origin = Origin { node: NodeId(2), epoch: Epoch(2) };
+    let again = Partition::open(PartitionId(0), origin, &b.memory).unwrap();
+    assert_eq!((again.durable(), again.residue(), again.log_records()), (b.partition.durable(), 1, 2));
+}
+
+#[test]
+fn a_bound_needs_every_peer_and_counts_from_the_question() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    let put = b.put(&key("k"), "v");
+    let others = [NodeId(2)];
+    a.partition.told(NodeId(2), Moment(10), b.partition.durable().clone(), Moment(20));
+    assert_eq!(a.partition.bound(&others, Moment(30)), None);
+    a.change(|partition, transaction| partition.apply(transaction, &put)).unwrap();
+    assert_eq!(a.partition.bound(&others, Moment(40)), Some(30));
+    a.partition.told_same(NodeId(2), Moment(50), Moment(55));
+    assert_eq!(a.partition.bound(&others, Moment(60)), Some(10));
+    assert_eq!(a.partition.bound(&[NodeId(2), NodeId(3)], Moment(60)), None);
+}
+
+#[test]
+fn live_keys_are_counted_once_and_kept_current() {
+    let mut a = Node::new(1);
+    a.put(&key("a"), "1");
+    a.put(&Key::new("_canary", b"c"), "1");
+    a.partition.count_keys(&a.memory).unwrap();
+    a.put(&key("b"), "1");
+    a.put(&key("b"), "2");
+    a.write(&key("a"), None);
+    assert_eq!(a.partition.live_keys(), Some(1));
+}

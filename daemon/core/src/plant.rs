@@ -1,0 +1,74 @@
+//! Bugs that the simulator plants to prove that it would find them.
+//!
+//! Without the feature `plant` [`planted`] is a constant `false` and costs nothing; no release build has it.
+
+/// Every bug that can be planted in the kernel. Each was once a plausible sentence of the design.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Plant {
+    /// Merging looks at the entry's explicit context only, not at the partition's clock.
+    MergeWithoutImpliedContext = 1,
+    /// A restarted replica keeps its epoch, so a counter lost in a crash is minted twice.
+    DotReusedAfterCrash,
+    /// An exchange marks dots as seen without merging the entries that carry them.
+    ClockJoinedWithoutEntries,
+    /// A full exchange joins the clock of its last page instead of its first.
+    ExchangeClockTakenAtItsEnd,
+    /// A page carries a clock older than the entries on it.
+    PageContextOlderThanEntry,
+    /// A full exchange goes on although the source restarted and may have lost what it told.
+    ExchangeOutlivesSource,
+    /// An echo tells only the dots that the answering node minted itself.
+    EchoTellsOwnDotsOnly,
+    /// A freshness proof is stamped when it is completed, not when it was asked for.
+    ProofStampedWhenCovered,
+    /// A deleted key's context is dropped although the clock does not cover it yet.
+    DeleteContextDroppedEarly,
+    /// A delta travels without the context that it supersedes.
+    DeltaWithoutContext,
+}
+
+/// All plants, for the simulator's list.
+pub const ALL: &[Plant] = &[
+    Plant::MergeWithoutImpliedContext,
+    Plant::DotReusedAfterCrash,
+    Plant::ClockJoinedWithoutEntries,
+    Plant::ExchangeClockTakenAtItsEnd,
+    Plant::PageContextOlderThanEntry,
+    Plant::ExchangeOutlivesSource,
+    Plant::EchoTellsOwnDotsOnly,
+    Plant::ProofStampedWhenCovered,
+    Plant::DeleteContextDroppedEarly,
+    Plant::DeltaWithoutContext,
+];
+
+#[cfg(feature = "plant")]
+mod switch {
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<u8> = const { Cell::new(0) };
+    }
+
+    /// Plants `bug` in everything that runs on this thread from now on; `None` digs it out.
+    pub fn plant(bug: Option<super::Plant>) {
+        PLANTED.with(|planted| planted.set(bug.map_or(0, |bug| bug as u8)));
+    }
+
+    /// Whether `bug` is planted on this thread.
+    #[must_use]
+    pub fn planted(bug: super::Plant) -> bool {
+        PLANTED.with(|planted| planted.get() == bug as u8)
+    }
+}
+
+#[cfg(feature = "plant")]
+pub use switch::{plant, planted};
+
+/// Whether `bug` is planted: never, in this build.
+#[cfg(not(feature = "plant"))]
+#[inline]
+#[must_use]
+pub const fn planted(_bug: Plant) -> bool {
+    false
+}
