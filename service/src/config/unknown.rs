@@ -1,0 +1,48 @@
+//! Keys of the configuration that nobody asked for.
+
+use config::{Value, ValueKind};
+
+use super::reader::Key;
+use super::suggest::nearest;
+
+/// Walks the configuration and notes every key nobody asked for, with what to do about it.
+pub(crate) fn find_unknown(value: &Value, path: &str, keys: &[Key], unknown: &mut Vec<(String, String)>) {
+    let ValueKind::Table(table) = &value.kind else { return };
+    for (segment, inner) in table {
+        let key = if path.is_empty() { segment.clone() } else { format!("{path}.{segment}") };
+        if keys.iter().any(|known| known.name == key) {
+            continue;
+        }
+        let section = format!("{key}.");
+        let is_section = keys.iter().any(|known| known.name.starts_with(&section));
+        match &inner.kind {
+            ValueKind::Table(_) if is_section => find_unknown(inner, &key, keys, unknown),
+            ValueKind::Nil if is_section => {}
+            _ if is_section => unknown.push((key, "is a section, not a value".to_owned())),
+            _ => {
+                let problem = unknown_problem(&key, path, keys, matches!(inner.kind, ValueKind::Table(_)));
+                unknown.push((key, problem));
+            }
+        }
+    }
+}
+
+fn unknown_problem(key: &str, section: &str, keys: &[Key], is_table: bool) -> String {
+    let names = keys.iter().map(|known| known.name.as_str());
+    let what = if is_table { "section" } else { "key" };
+    let near = if is_table {
+        nearest(key, names.filter_map(|name| Some(name.rsplit_once('.')?.0)))
+    } else {
+        nearest(key, names)
+    };
+    if let Some(near) = near {
+        return format!("unknown {what}; did you mean {near}?");
+    }
+    let prefix = format!("{section}.");
+    let here: Vec<&str> = keys.iter().filter_map(|known| known.name.strip_prefix(&prefix)).collect();
+    if here.is_empty() {
+        format!("unknown {what}")
+    } else {
+        format!("unknown {what}; [{section}] has {}", here.join(", "))
+    }
+}

@@ -1,0 +1,11 @@
+//! What any long-running process needs and no replication is needed for: configuration with live
+//! reload, a metrics registry, an HTTP server, the admin routes, telemetry, shutdown, workers.
+
+pub mod admin;
+pub mod config;
+pub mod http;
+pub mod metrics;
+pub mod reload;
+pub mod shutdown;
+pub mod telemetry;
+pub mod worker;
