@@ -29,6 +29,8 @@ pub(super) async fn run(arguments: &Args) -> Result<()> {
     let sync_microseconds = disk::sync_microseconds(&base)?;
     for cluster in &mut clusters {
         cluster.wait_until_ready().await?;
+    }
+    for cluster in &clusters {
         fill(cluster, arguments).await?;
     }
     let settings = Settings::new(arguments, &base, file_system, sync_microseconds);
