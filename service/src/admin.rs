@@ -147,3 +147,6 @@ pub fn method_not_allowed(allowed: &'static str) -> Response {
 pub fn not_found() -> Response {
     Problem::new("not-found", 404, "There is nothing at this path").into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,3 +17,6 @@ pub use error::{ConfigError, ConfigErrors};
 pub use parse::{parse_duration, parse_host_port, parse_size};
 pub use reader::Reader;
 pub use source::environment;
+
+#[cfg(test)]
+mod tests;

@@ -42,3 +42,6 @@ where
         self(request)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,9 @@ pub(crate) fn find_unknown(value: &Value, path: &str, keys: &[Key], unknown: &mu
         let section = format!("{key}.");
         let is_section = keys.iter().any(|known| known.name.starts_with(&section));
         match &inner.kind {
-            ValueKind::Table(_) if is_section => find_unknown(inner, &key, keys, unknown),
+            ValueKind::Table(_) if is_section || is_from_env(inner) => {
+                find_unknown(inner, &key, keys, unknown)
+            }
             ValueKind::Nil if is_section => {}
             _ if is_section => unknown.push((key, "is a section, not a value".to_owned())),
             _ => {
@@ -24,6 +26,15 @@ pub(crate) fn find_unknown(value: &Value, path: &str, keys: &[Key], unknown: &mu
                 unknown.push((key, problem));
             }
         }
+    }
+}
+
+/// True when all values below are from the environment: each then has a variable to name, while an
+/// unknown section of a file is named once.
+fn is_from_env(value: &Value) -> bool {
+    match &value.kind {
+        ValueKind::Table(table) => !table.is_empty() && table.values().all(is_from_env),
+        _ => value.origin().is_some(),
     }
 }
 

@@ -163,14 +163,15 @@ async fn drained(permits: &Semaphore, limits: &Limits, phase: &watch::Sender<Pha
     left
 }
 
+/// hyper's `pipeline_flush` stays off: it holds a reply back while any bytes follow the request, so
+/// that the reply before a half-sent request, and the one to a malformed request, would not arrive.
 fn protocol(limits: &Limits) -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_header_size(limits.header_bytes)
-        .max_buf_size(limits.buffer_bytes.max(8192))
-        .pipeline_flush(true);
+        .max_buf_size(limits.buffer_bytes.max(8192));
     protocol
 }
 

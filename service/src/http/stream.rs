@@ -1,5 +1,9 @@
-//! A TCP stream whose writes have a deadline: a client that stops reading its reply must not hold
-//! the connection, and the memory of the reply, for ever.
+//! A TCP stream with two manners that a server needs.
+//!
+//! Its writes have a deadline: a client that stops reading its reply must not hold the connection,
+//! and the memory of the reply, for ever. And it closes gently: closing a socket that holds unread
+//! bytes, as after a body that was too large, resets the connection, and the client may lose the very
+//! reply that says so. So the rest is read and thrown away for a moment.
 
 use std::io;
 use std::pin::Pin;
@@ -10,6 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+/// How long bytes are thrown away after the last reply, waiting for the client to close as well.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Fails a write that made no progress for `patience`. Reads are left to hyper's header timeout and
 /// to the deadline of the body.
 pub(crate) struct PatientStream {
@@ -17,13 +24,15 @@ pub(crate) struct PatientStream {
     patience: Duration,
     /// Armed only while a write waits, so that the usual write costs no timer.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Armed once our side is closed.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 // === impl PatientStream ===
 
 impl PatientStream {
     pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None }
+        Self { stream, patience, stalled: None, lingering: None }
     }
 
     fn bounded<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -72,6 +81,22 @@ impl AsyncWrite for PatientStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.lingering.is_none() {
+            std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let lingering = this.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if lingering.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scrap = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut scrap);
+            let read = std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf));
+            // The client closed, too, or reset: either way nothing is left to protect.
+            if read.is_err() || buf.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
