@@ -156,7 +156,7 @@ impl Metrics {
         self.add_family(name, vector, labels)
     }
 
-    /// A summary without labels whose values `read` computes at every scrape.
+    /// A summary without labels whose values `read` computes at every scrape, and once right here.
     pub fn summary(
         &self,
         name: &str,
@@ -167,6 +167,7 @@ impl Metrics {
     }
 
     /// Runs `hook` before every rendering, to refresh gauges that are computed rather than counted.
+    /// It must be quick and must not add hooks itself.
     pub fn on_scrape(&self, hook: Box<dyn Fn() + Send + Sync>) {
         unpoisoned(&self.0.hooks).push(hook);
     }

@@ -133,4 +133,20 @@ mod tests {
         // Also one that begins to wait late.
         shutdown.wait().await;
     }
+
+    #[tokio::test]
+    async fn first_signal_drains_second_aborts() {
+        let (aborted, mut abort) = tokio::sync::mpsc::channel(1);
+        let shutdown = Shutdown::on_signals_or(move || aborted.try_send(()).unwrap()).unwrap();
+        let terminate = || {
+            let id = std::process::id().to_string();
+            std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap()
+        };
+        assert!(terminate().success());
+        tokio::time::timeout(Duration::from_secs(60), shutdown.wait()).await.unwrap();
+        assert!(abort.try_recv().is_err(), "one signal must not abort");
+        // Signals that arrive together count as one, so this one goes out after the first was taken.
+        assert!(terminate().success());
+        tokio::time::timeout(Duration::from_secs(60), abort.recv()).await.unwrap().unwrap();
+    }
 }

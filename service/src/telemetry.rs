@@ -21,23 +21,30 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::config::Reader;
+
 /// How long the end of the process waits for the last spans to leave.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 
-/// What to log and where to send traces.
-#[derive(Debug, Clone)]
+/// The section `[telemetry]`, which is the same in every program.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Directives such as `info` or `info,settle_daemon=debug`, checked with [`check_level`].
+    /// Directives such as `info` or `info,settle_daemon=debug`.
     pub log: String,
     /// Base URL of a collector, `http://host:4318`; none: no traces, at no cost.
     pub otlp_endpoint: Option<String>,
     /// The part of traces begun here that is kept, 0 to 1; a caller's decision is followed.
     pub sample_ratio: f64,
-    /// `service.name` of the spans.
+}
+
+/// Who the spans are from.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// `service.name`.
     pub program: String,
-    /// `service.instance.id` of the spans.
+    /// `service.instance.id`.
     pub instance: String,
-    /// `service.version` of the spans.
+    /// `service.version`.
     pub version: String,
 }
 
@@ -55,7 +62,7 @@ pub enum TelemetryError {
     #[error("log level not understood: {0}; use error, warn, info, debug, trace, or target=level pairs")]
     Level(String),
     /// The endpoint is no URL that spans can be sent to. Its text is left out: it may hold a password.
-    #[error("telemetry.otlp_endpoint must be a URL such as \"http://127.0.0.1:4318\", without TLS")]
+    #[error("expected a URL such as \"http://127.0.0.1:4318\", without TLS")]
     Endpoint,
     /// The exporter refused its settings.
     #[error("traces cannot be exported: {0}")]
@@ -67,10 +74,13 @@ pub enum TelemetryError {
 
 /// Sets up logging, and traces if wanted, for the whole process. Must be called within a tokio
 /// runtime, which then carries the export.
-pub fn init(settings: &Settings) -> Result<Telemetry, TelemetryError> {
+pub fn init(settings: &Settings, identity: &Identity) -> Result<Telemetry, TelemetryError> {
     let (filter, level) = reload::Layer::new(parse_level(&settings.log)?);
-    let provider =
-        settings.otlp_endpoint.as_deref().map(|url| export::provider(url, settings)).transpose()?;
+    let provider = settings
+        .otlp_endpoint
+        .as_deref()
+        .map(|url| export::provider(url, settings.sample_ratio, identity))
+        .transpose()?;
     // The log level filters the log only: at level "warn" the traces must still be whole.
     let traces = provider.as_ref().map(|provider| {
         let tracer = provider.tracer("settle");
@@ -88,16 +98,6 @@ pub fn init(settings: &Settings) -> Result<Telemetry, TelemetryError> {
         .try_init()
         .map_err(|_| TelemetryError::AlreadySet)?;
     Ok(Telemetry { level, provider })
-}
-
-/// Checks log directives without applying them.
-pub fn check_level(log: &str) -> Result<(), TelemetryError> {
-    parse_level(log).map(drop)
-}
-
-/// Checks an endpoint without sending anything to it.
-pub fn check_endpoint(url: &str) -> Result<(), TelemetryError> {
-    export::traces_url(url).map(drop)
 }
 
 /// Writes the trace of `span` into headers, so that the receiver's spans become its children.
@@ -126,6 +126,33 @@ fn parse_level(log: &str) -> Result<EnvFilter, TelemetryError> {
         return Err(TelemetryError::Level("it is empty".to_owned()));
     }
     EnvFilter::try_new(log).map_err(|error| TelemetryError::Level(error.to_string()))
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads and checks the section. The log level may change live, the rest needs a restart.
+    pub fn read(reader: &mut Reader) -> Self {
+        let log = reader.string(
+            "telemetry.log",
+            "info",
+            "What to log: error, warn, info, debug or trace, also per target: \"info,settle_daemon=debug\".",
+        );
+        if let Err(error) = parse_level(&log) {
+            reader.reject("telemetry.log", error);
+        }
+        let otlp_endpoint = reader.optional_string(
+            "telemetry.otlp_endpoint",
+            "http://127.0.0.1:4318",
+            "Where to send traces (OTLP over HTTP); without it there are none.",
+        );
+        if let Some(Err(error)) = otlp_endpoint.as_deref().map(export::traces_url) {
+            reader.reject("telemetry.otlp_endpoint", error);
+        }
+        let sample_ratio =
+            reader.ratio("telemetry.sample_ratio", 1.0, "The part of traces begun here that is kept.");
+        Self { log, otlp_endpoint, sample_ratio }
+    }
 }
 
 // === impl Telemetry ===

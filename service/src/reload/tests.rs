@@ -120,7 +120,29 @@ async fn notices_a_symlink_swap() {
     .expect("the change was not noticed");
     shutdown.trigger();
     watch.await.unwrap().unwrap();
-    assert_eq!(fixture.applied.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn reloads_on_hangup() {
+    // Taken here as well, for until someone takes it the signal ends the process.
+    let _taken = signal(SignalKind::hangup()).unwrap();
+    let metrics = Metrics::new("test", "0", "none").unwrap();
+    let live = Live::new(1);
+    let reloader = Reloader::new(&metrics, vec![], live.clone(), || Ok(2), |_, _| vec![], |_| {}).unwrap();
+    let shutdown = Shutdown::new();
+    let watch = tokio::spawn(reloader.watch(shutdown.clone()));
+    tokio::time::timeout(Duration::from_secs(60), async {
+        // Sent again and again, since the watch may not listen yet.
+        while **live.load() != 2 {
+            let id = std::process::id().to_string();
+            assert!(std::process::Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the signal was not noticed");
+    shutdown.trigger();
+    watch.await.unwrap().unwrap();
 }
 
 #[test]

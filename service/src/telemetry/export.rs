@@ -12,7 +12,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tokio::runtime::Handle;
 
-use super::{Settings, TelemetryError};
+use super::{Identity, TelemetryError};
 
 /// How long one export may take.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +29,11 @@ struct OnRuntime {
 }
 
 /// A provider that batches spans and sends them to `url`.
-pub(crate) fn provider(url: &str, settings: &Settings) -> Result<SdkTracerProvider, TelemetryError> {
+pub(crate) fn provider(
+    url: &str,
+    sample_ratio: f64,
+    identity: &Identity,
+) -> Result<SdkTracerProvider, TelemetryError> {
     let client = OnRuntime {
         client: HyperClient::with_default_connector(EXPORT_TIMEOUT, None),
         runtime: Handle::current(),
@@ -42,11 +46,11 @@ pub(crate) fn provider(url: &str, settings: &Settings) -> Result<SdkTracerProvid
         .build()
         .map_err(|error| TelemetryError::Exporter(error.to_string()))?;
     let resource = Resource::builder()
-        .with_service_name(settings.program.clone())
-        .with_attribute(KeyValue::new("service.instance.id", settings.instance.clone()))
-        .with_attribute(KeyValue::new("service.version", settings.version.clone()))
+        .with_service_name(identity.program.clone())
+        .with_attribute(KeyValue::new("service.instance.id", identity.instance.clone()))
+        .with_attribute(KeyValue::new("service.version", identity.version.clone()))
         .build();
-    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.sample_ratio)));
+    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(sample_ratio)));
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_resource(resource)
