@@ -1,0 +1,125 @@
+//! Answers.
+
+use settle_core::clock::Clock;
+use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_u64, put_varint};
+use settle_core::dot::Origin;
+use settle_core::entry::Entry;
+use settle_core::hlc::Hlc;
+use settle_core::key::PartitionId;
+use settle_core::partition::{FullPage, LogAnswer, LogPage};
+
+use super::{partition, put_partition, tag, text};
+
+/// What one node answers another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// What the replica holds for a key.
+    Entry {
+        /// The entry.
+        entry: Entry,
+        /// The rest of its context.
+        clock: Clock,
+    },
+    /// What a write must supersede.
+    Collected {
+        /// The dots of the key's siblings and of its explicit context.
+        dots: Clock,
+        /// The highest stamp among its siblings.
+        stamp: Hlc,
+    },
+    /// Which durable clocks have changed.
+    Echo(EchoReply),
+    /// A page of a log exchange, or the advice to ask for everything.
+    Log(LogAnswer),
+    /// A page of a full exchange.
+    Full(FullPage),
+    /// The question could not be answered.
+    Failed(String),
+}
+
+/// The answering node's durable clocks, taken after the question arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EchoReply {
+    /// The answering node in its present life.
+    pub origin: Origin,
+    /// Names this answer, for the next question's `since`.
+    pub tick: u64,
+    /// The answering node's wall clock, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// The clocks that have changed since the answer that the question named.
+    pub changed: Vec<(PartitionId, Clock)>,
+}
+
+impl Answer {
+    pub(super) const fn tag(&self) -> u8 {
+        match self {
+            Self::Entry { .. } => tag::ENTRY,
+            Self::Collected { .. } => tag::COLLECTED,
+            Self::Echo(_) => tag::ECHO_REPLY,
+            Self::Log(LogAnswer::Page(_)) => tag::LOG_PAGE,
+            Self::Log(LogAnswer::Full) => tag::LOG_FULL,
+            Self::Full(_) => tag::FULL_PAGE,
+            Self::Failed(_) => tag::FAILED,
+        }
+    }
+
+    pub(super) fn encode_body(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Entry { entry, clock } => {
+                entry.encode(out);
+                clock.encode(out);
+            }
+            Self::Collected { dots, stamp } => {
+                dots.encode(out);
+                put_u64(out, stamp.0);
+            }
+            Self::Echo(reply) => reply.encode(out),
+            Self::Log(LogAnswer::Page(page)) => page.encode(out),
+            Self::Log(LogAnswer::Full) => {}
+            Self::Full(page) => page.encode(out),
+            Self::Failed(text) => put_bytes(out, text.as_bytes()),
+        }
+    }
+
+    pub(super) fn decode_body(tag: u8, input: &mut Reader) -> Result<Self, DecodeError> {
+        match tag {
+            tag::ENTRY => Ok(Self::Entry { entry: Entry::decode(input)?, clock: Clock::decode(input)? }),
+            tag::COLLECTED => Ok(Self::Collected { dots: Clock::decode(input)?, stamp: Hlc(input.u64()?) }),
+            tag::ECHO_REPLY => Ok(Self::Echo(EchoReply::decode(input)?)),
+            tag::LOG_PAGE => Ok(Self::Log(LogAnswer::Page(LogPage::decode(input)?))),
+            tag::LOG_FULL => Ok(Self::Log(LogAnswer::Full)),
+            tag::FULL_PAGE => Ok(Self::Full(FullPage::decode(input)?)),
+            tag::FAILED => Ok(Self::Failed(text(&input.bytes()?)?)),
+            _ => Err(DecodeError::Invalid("message: unknown kind")),
+        }
+    }
+}
+
+impl Encode for EchoReply {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.origin.encode(out);
+        put_varint(out, self.tick);
+        put_varint(out, self.wall_ms);
+        put_varint(out, self.changed.len() as u64);
+        for (partition, clock) in &self.changed {
+            put_partition(out, *partition);
+            clock.encode(out);
+        }
+    }
+}
+
+impl Decode for EchoReply {
+    fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
+        let origin = Origin::decode(input)?;
+        let tick = input.varint()?;
+        let wall_ms = input.varint()?;
+        // The smallest: a partition and an empty clock.
+        let count = input.count(2)?;
+        // In memory each is many times larger: growing costs what really arrives.
+        let mut changed = Vec::with_capacity(count.min(64));
+        for _ in 0..count {
+            changed.push((partition(input)?, Clock::decode(input)?));
+        }
+        Ok(Self { origin, tick, wall_ms, changed })
+    }
+}

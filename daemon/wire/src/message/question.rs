@@ -1,0 +1,89 @@
+//! Questions, each with one answer.
+
+use settle_core::clock::Clock;
+use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_varint};
+use settle_core::key::{Key, PartitionId};
+use settle_core::partition::FullRequest;
+
+use super::{partition, put_partition, tag};
+
+/// What one node asks another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// What the answering replica holds for a key: [`super::Answer::Entry`].
+    Read {
+        /// The key's partition.
+        partition: PartitionId,
+        /// The key.
+        key: Key,
+    },
+    /// What a write without a context must supersede: [`super::Answer::Collected`].
+    Collect {
+        /// The key's partition.
+        partition: PartitionId,
+        /// The key.
+        key: Key,
+    },
+    /// Which durable clocks have changed: [`super::Answer::Echo`].
+    Echo {
+        /// The tick of the answer that changes are relative to; 0 asks for everything.
+        since: u64,
+    },
+    /// What the asking replica lacks: [`super::Answer::Log`].
+    PullLog {
+        /// The partition.
+        partition: PartitionId,
+        /// The asking replica's durable clock.
+        clock: Clock,
+    },
+    /// The next page of all keys: [`super::Answer::Full`].
+    PullFull {
+        /// The partition.
+        partition: PartitionId,
+        /// Which page.
+        request: FullRequest,
+    },
+}
+
+impl Question {
+    pub(super) const fn tag(&self) -> u8 {
+        match self {
+            Self::Read { .. } => tag::READ,
+            Self::Collect { .. } => tag::COLLECT,
+            Self::Echo { .. } => tag::ECHO,
+            Self::PullLog { .. } => tag::PULL_LOG,
+            Self::PullFull { .. } => tag::PULL_FULL,
+        }
+    }
+
+    pub(super) fn encode_body(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Read { partition, key } | Self::Collect { partition, key } => {
+                put_partition(out, *partition);
+                key.encode(out);
+            }
+            Self::Echo { since } => put_varint(out, *since),
+            Self::PullLog { partition, clock } => {
+                put_partition(out, *partition);
+                clock.encode(out);
+            }
+            Self::PullFull { partition, request } => {
+                put_partition(out, *partition);
+                request.encode(out);
+            }
+        }
+    }
+
+    pub(super) fn decode_body(tag: u8, input: &mut Reader) -> Result<Self, DecodeError> {
+        match tag {
+            tag::READ => Ok(Self::Read { partition: partition(input)?, key: Key::decode(input)? }),
+            tag::COLLECT => Ok(Self::Collect { partition: partition(input)?, key: Key::decode(input)? }),
+            tag::ECHO => Ok(Self::Echo { since: input.varint()? }),
+            tag::PULL_LOG => Ok(Self::PullLog { partition: partition(input)?, clock: Clock::decode(input)? }),
+            tag::PULL_FULL => {
+                Ok(Self::PullFull { partition: partition(input)?, request: FullRequest::decode(input)? })
+            }
+            _ => Err(DecodeError::Invalid("message: unknown kind")),
+        }
+    }
+}
