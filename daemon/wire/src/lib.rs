@@ -11,6 +11,7 @@
 mod ended;
 mod frame;
 pub mod hello;
+pub mod http;
 mod limits;
 pub mod link;
 pub mod message;
