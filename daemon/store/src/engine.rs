@@ -14,6 +14,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ const SEALED_MAX: usize = 3;
 const OVERLAPPING_TABLES_MAX: usize = 18;
 /// How often a waiting writer looks again: a flush takes tens of milliseconds.
 const ROOM_POLL: Duration = Duration::from_millis(2);
+/// So many tables gather on the first level before they are merged: half the merging of the default, which costs
+/// more than the reads gain.
+const FIRST_LEVEL_TABLES: u8 = 8;
 /// Tables of this size keep a compaction, which holds flushes up, short.
 const TABLE_BYTES: u64 = 16 << 20;
 /// The least that fjall allows; it bounds the replay at a start.
@@ -80,9 +84,11 @@ impl Engine {
             .map_err(storage_error)?;
         // Written into the directory when it is created; a later change here reaches new directories only.
         let options = || {
-            KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX).compaction_strategy(
-                std::sync::Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES)),
-            )
+            let merging =
+                Leveled::default().with_l0_threshold(FIRST_LEVEL_TABLES).with_table_target_size(TABLE_BYTES);
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES_MAX)
+                .compaction_strategy(Arc::new(merging))
         };
         let rows = database.keyspace(KEYSPACE, options).map_err(storage_error)?;
         Ok(Self { rows, database, path: path.to_owned(), _lock: lock })

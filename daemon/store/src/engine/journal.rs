@@ -13,8 +13,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 const START_BYTES: usize = 13;
+const ITEM_BYTES: usize = 21;
+const CLEAR_BYTES: usize = 9;
+const END_BYTES: usize = 9 + MAGIC.len();
 const MAGIC: &[u8] = b"FJL\x03";
-const CHUNK_BYTES: usize = 64 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Where a journal is damaged.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +28,15 @@ pub(crate) struct Damage {
     pub(crate) offset: usize,
     /// A whole batch behind it.
     pub(crate) resumes: usize,
+}
+
+/// Why there is no whole batch at the front of some bytes.
+#[derive(Debug, PartialEq, Eq)]
+enum NoBatch {
+    /// More bytes could make it one.
+    Incomplete,
+    /// Nothing could.
+    Invalid,
 }
 
 /// The journals of an engine, oldest first.
@@ -47,25 +59,35 @@ pub(crate) fn list(engine: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Looks for damage in one journal.
+/// Looks for damage in one journal. Holds little of it in memory at a time, unless it is damaged.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(crate) fn damage(file: &Path) -> io::Result<Option<Damage>> {
-    let bytes = read_used(file)?;
-    let mut rest = bytes.as_slice();
-    while let Some(after) = skip_batch(rest) {
-        rest = after;
+pub(crate) fn damage(path: &Path) -> io::Result<Option<Damage>> {
+    let mut file = File::open(path)?;
+    let mut offset = 0;
+    let mut window = Vec::new();
+    loop {
+        let (used, end) = skip_batches(&window);
+        offset += used;
+        window.drain(..used);
+        // At least as much again, so that a batch of any size is parsed a few times only.
+        let more = CHUNK_BYTES.max(window.len());
+        let read = match end {
+            NoBatch::Incomplete => (&mut file).take(more as u64).read_to_end(&mut window)?,
+            NoBatch::Invalid => 0,
+        };
+        if read == 0 {
+            break;
+        }
     }
-    let offset = bytes.len() - rest.len();
-    let behind = (1..rest.len()).find(|at| rest.get(*at..).and_then(skip_batch).is_some());
-    Ok(behind.map(|at| Damage { file: file.to_owned(), offset, resumes: offset + at }))
+    read_used(&mut file, &mut window)?;
+    let resumes = (1..window.len()).find(|at| window.get(*at..).is_some_and(|rest| skip_batch(rest).is_ok()));
+    Ok(resumes.map(|at| Damage { file: path.to_owned(), offset, resumes: offset + at }))
 }
 
-/// A file's bytes without the zeros at its end, which are most of a young journal.
-fn read_used(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let mut used = Vec::new();
+/// Appends what is left of a file but the zeros at its end, which are most of a young journal.
+fn read_used(file: &mut File, used: &mut Vec<u8>) -> io::Result<()> {
     let mut zeros = 0;
     let mut chunk = vec![0; CHUNK_BYTES];
     let blank = vec![0; CHUNK_BYTES];
@@ -73,7 +95,7 @@ fn read_used(path: &Path) -> io::Result<Vec<u8>> {
         let length = file.read(&mut chunk)?;
         let read = chunk.get(..length).unwrap_or_default();
         if read.is_empty() {
-            return Ok(used);
+            return Ok(());
         }
         if Some(read) == blank.get(..length) {
             zeros += length;
@@ -85,29 +107,46 @@ fn read_used(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What follows the whole batch at the front of `input`; `None` if there is none.
-fn skip_batch(input: &[u8]) -> Option<&[u8]> {
-    let (start, mut rest) = input.split_at_checked(START_BYTES)?;
-    let (1, count) = (*start.first()?, u32_at(start, 1)?) else { return None };
-    for _ in 0..count {
+/// The length of all whole batches at the front of `input`, and why the next is none.
+fn skip_batches(input: &[u8]) -> (usize, NoBatch) {
+    let mut rest = input;
+    loop {
+        match skip_batch(rest) {
+            Ok(after) => rest = after,
+            Err(end) => return (input.len() - rest.len(), end),
+        }
+    }
+}
+
+/// What follows the whole batch at the front of `input`.
+fn skip_batch(input: &[u8]) -> Result<&[u8], NoBatch> {
+    let (start, mut rest) = split(input, 1, START_BYTES)?;
+    for _ in 0..u32_at(start, 1) {
         rest = skip_item(rest)?;
     }
-    let (end, after) = rest.split_at_checked(9 + MAGIC.len())?;
-    (end.first() == Some(&3) && end.ends_with(MAGIC)).then_some(after)
+    let (end, after) = split(rest, 3, END_BYTES)?;
+    if end.ends_with(MAGIC) { Ok(after) } else { Err(NoBatch::Invalid) }
 }
 
-fn skip_item(input: &[u8]) -> Option<&[u8]> {
-    match input.first()? {
-        2 => {
-            let name = usize::from(u16::from_le_bytes(*input.get(11..)?.first_chunk()?));
-            let stored = usize::try_from(u32_at(input, 17)?).ok()?;
-            input.get(21_usize.checked_add(name)?.checked_add(stored)?..)
-        }
-        4 => input.get(9..),
-        _ => None,
+fn skip_item(input: &[u8]) -> Result<&[u8], NoBatch> {
+    if input.first() == Some(&4) {
+        return split(input, 4, CLEAR_BYTES).map(|(_, rest)| rest);
+    }
+    let (item, rest) = split(input, 2, ITEM_BYTES)?;
+    let name =
+        item.get(11..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_le_bytes(*bytes));
+    let stored = u32_at(item, 17) as usize;
+    rest.get(usize::from(name) + stored..).ok_or(NoBatch::Incomplete)
+}
+
+/// Splits a field of `length` bytes off the front, which must begin with `tag`.
+fn split(input: &[u8], tag: u8, length: usize) -> Result<(&[u8], &[u8]), NoBatch> {
+    match input.first() {
+        Some(found) if *found != tag => Err(NoBatch::Invalid),
+        _ => input.split_at_checked(length).ok_or(NoBatch::Incomplete),
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u32::from_le_bytes(*chunk))
 }
