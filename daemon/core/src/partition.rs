@@ -76,8 +76,8 @@ pub struct Partition {
     /// The key after which the next sweep of the residue begins.
     swept: Option<Key>,
     log_records: u64,
-    /// Per origin, the counter up to which the log was pruned since the start.
-    log_low: BTreeMap<Origin, u64>,
+    /// The dots that have no log record any more, as far as was looked at since the start.
+    log_pruned: Clock,
     peers: BTreeMap<NodeId, PeerView>,
     pull: Option<Pull>,
     /// Live keys of user buckets, once counted.
@@ -128,7 +128,7 @@ impl Partition {
             residue,
             swept: None,
             log_records,
-            log_low: BTreeMap::new(),
+            log_pruned: Clock::new(),
             peers: BTreeMap::new(),
             pull: None,
             live_keys: None,

@@ -81,6 +81,8 @@ pub enum RefusalCode {
     Busy,
     /// What was sent is no hello.
     Malformed,
+    /// Another node has the name.
+    Name,
     /// A reason that this program does not know.
     Other(u8),
 }
@@ -162,6 +164,7 @@ impl RefusalCode {
             Self::Fenced => 5,
             Self::Busy => 6,
             Self::Malformed => 7,
+            Self::Name => 8,
             Self::Other(number) => number,
         }
     }
@@ -175,6 +178,7 @@ impl RefusalCode {
             5 => Self::Fenced,
             6 => Self::Busy,
             7 => Self::Malformed,
+            8 => Self::Name,
             other => Self::Other(other),
         }
     }

@@ -177,6 +177,11 @@ impl Replies {
         self.acknowledged.notify_one();
     }
 
+    /// Ends the connection: for a delta that could not be taken, since a later acknowledgement would cover it.
+    pub fn close(&self) {
+        self.outbox.close(Ended::ByThisSide);
+    }
+
     /// Answers the question `id`. Does nothing when the connection has ended; ends it when the peer lets too many
     /// answers pile up.
     pub fn answer(&self, id: u64, answer: &Answer) {

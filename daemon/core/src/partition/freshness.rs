@@ -116,6 +116,13 @@ impl Partition {
         self.watermark(peer).map_or(0, |told| told.minus(&self.durable).count())
     }
 
+    /// Whether `peer` told, in answer to a question asked not later than `before`, of writes that never arrived here.
+    #[must_use]
+    pub fn behind(&self, peer: NodeId, before: Moment) -> bool {
+        let told = self.peers.get(&peer).and_then(|view| view.older.as_ref());
+        told.is_some_and(|(asked, told)| *asked <= before && !self.clock.covers(told))
+    }
+
     /// Whether `peer` is known to have writes that never arrived here.
     #[must_use]
     pub fn lacks_from(&self, peer: NodeId) -> bool {

@@ -2,7 +2,8 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use crate::dot::{Dot, NodeId};
+use crate::clock::Clock;
+use crate::dot::{Dot, DotRange, NodeId};
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::storage::{StorageError, log_row};
@@ -25,27 +26,28 @@ impl Partition {
             return Ok(None);
         }
         let mut removed = Vec::new();
-        let mut low = Vec::new();
-        for (origin, base) in self.durable.bases() {
-            let told = others.iter().filter_map(|peer| self.watermark(*peer));
-            let floor = told.map(|told| told.base(origin)).fold(base, u64::min);
-            let start = self.log_low.get(&origin).copied().unwrap_or(0);
-            if floor <= start || removed.len() >= rows_max {
-                continue;
+        let mut pruned = Vec::new();
+        // Also what a staged change removes: storage may still show those rows.
+        let unpruned = self.held_by_all(others).minus(&self.log_pruned);
+        for range in unpruned.ranges() {
+            if removed.len() >= rows_max {
+                break;
             }
-            let row = |counter| log_row(self.id, Dot { origin, counter });
-            let mut reached = floor;
-            transaction.rows.scan(&row(start + 1), &row(floor + 1), &mut |name, _| {
+            let row = |counter| log_row(self.id, Dot { origin: range.origin, counter });
+            let mut last = range.last;
+            transaction.rows.scan(&row(range.first), &row(range.last + 1), &mut |name, _| {
                 removed.push(bytes::Bytes::copy_from_slice(name));
                 if removed.len() < rows_max {
                     return ControlFlow::Continue(());
                 }
-                reached = crate::storage::log_dot(name).map_or(start, |dot| dot.counter);
+                last = crate::storage::log_dot(name).map_or(range.first, |dot| dot.counter);
                 ControlFlow::Break(())
             })?;
-            low.push((origin, reached));
+            pruned.push(DotRange { last, ..range });
         }
-        self.log_low.extend(low);
+        for range in pruned {
+            self.log_pruned.add_range(range);
+        }
         if removed.is_empty() {
             return Ok(None);
         }
@@ -55,6 +57,15 @@ impl Partition {
         }
         self.checkpoint(transaction);
         Ok(Some(self.next_ticket()))
+    }
+
+    /// The dots that are durable here and, by their last word, at every one of the `others`.
+    fn held_by_all(&self, others: &[NodeId]) -> Clock {
+        let mut held = self.durable.clone();
+        for told in others.iter().filter_map(|peer| self.watermark(*peer)) {
+            held = held.minus(&held.minus(told));
+        }
+        held
     }
 
     /// Looks at up to `keys_max` entries with an explicit context, and rewrites those whose context the clock covers

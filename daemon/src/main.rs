@@ -1,0 +1,90 @@
+//! `settled`: reads its configuration, runs the node until a signal, and says in its exit code how it ended.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use settle_daemon::config::Config;
+use settle_daemon::start;
+use settle_service::shutdown::Shutdown;
+use settle_service::telemetry;
+
+/// The Settle replica daemon.
+#[derive(Debug, Parser)]
+#[command(name = "settled", version)]
+struct Arguments {
+    /// The configuration file, .toml, .yaml or .yml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Checks the configuration and exits.
+    #[arg(long)]
+    check_config: bool,
+    /// Prints every key with its default and exits.
+    #[arg(long)]
+    print_default_config: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.print_default_config {
+        return say(&Config::default_text());
+    }
+    let config = match Config::load(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(errors) => return fail(&errors),
+    };
+    if arguments.check_config {
+        return say("the configuration is valid\n");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let code = runtime.block_on(run(config, arguments.config));
+    // Reading tasks may be in the middle of a disk access; the process need not wait for them.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(config: Config, file: Option<PathBuf>) -> ExitCode {
+    let settings = config.telemetry();
+    let identity = telemetry::Identity {
+        program: "settled".to_owned(),
+        instance: config.boot.node.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let telemetry = match telemetry::init(&settings, &identity) {
+        Ok(telemetry) => Arc::new(telemetry),
+        Err(error) => return fail(&error),
+    };
+    let shutdown = match Shutdown::on_signals() {
+        Ok(shutdown) => shutdown,
+        Err(error) => return fail(&error),
+    };
+    let ended = start::run(config, file, &telemetry, shutdown).await;
+    if let Some(telemetry) = Arc::into_inner(telemetry) {
+        telemetry.shutdown().await;
+    }
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Prints what was asked for.
+fn say(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads it went away.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Says why the program ends.
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    // Without standard error there is nobody to tell.
+    drop(writeln!(std::io::stderr(), "settled: {error}"));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,241 @@
+//! A node: its partitions, its storage, its peers, and what becomes of a change.
+//!
+//! Client requests enter through [`Node::write`](write) and [`Node::read`](read), peers' frames through
+//! [`crate::peer::listen`], background work through [`crate::worker`]; all of them end in [`Node::change`].
+
+pub(crate) mod commit;
+pub(crate) mod gather;
+pub(crate) mod members;
+pub(crate) mod quorum;
+mod read;
+mod status;
+mod write;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use settle_core::dot::{NodeId, Origin};
+use settle_core::hlc::{Hlc, HybridClock};
+use settle_core::key::PartitionId;
+use settle_core::layout::Layout;
+use settle_core::partition::{Moment, Partition, Ticket, Transaction};
+use settle_core::storage::{Batch, StorageError};
+use settle_service::admin::Readiness;
+use settle_service::reload::Live;
+use settle_store::{Committer, Engine, Refused};
+
+use crate::clock;
+use crate::config::{Bucket, Config};
+use crate::metrics::NodeMetrics;
+use crate::peer::Peer;
+
+use commit::{Staged, Waiter};
+
+pub(crate) use read::{ReadError, ReadRequest};
+pub(crate) use write::{WriteError, WriteRequest};
+
+/// The parts that `/readyz` names.
+pub(crate) mod part {
+    /// Enough members are known.
+    pub(crate) const LAYOUT: &str = "layout";
+    /// Writes reach the disk.
+    pub(crate) const STORAGE: &str = "storage";
+}
+
+/// One replica process.
+pub(crate) struct Node {
+    /// Its configuration; the part that may change does so under its users.
+    pub(crate) config: Live<Config>,
+    /// Its identity and the epoch of this start.
+    pub(crate) origin: Origin,
+    /// When this process began, for what was never proven.
+    pub(crate) started: Moment,
+    pub(crate) readiness: Readiness,
+    pub(crate) metrics: NodeMetrics,
+    pub(crate) engine: Arc<Engine>,
+    partitions: Vec<Mutex<Partition>>,
+    committer: Committer<Staged>,
+    /// Rises with every change of any durable clock; see [`crate::worker::echo`].
+    tick: AtomicU64,
+    hybrid: Mutex<HybridClock>,
+    layout: ArcSwap<Layout>,
+    /// Held while a member is admitted.
+    admitting: Mutex<()>,
+    peers: ArcSwap<Vec<Arc<Peer>>>,
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// Nothing was staged: too much waits for the disk.
+    #[error("writes arrive faster than the disk takes them")]
+    Overloaded,
+    /// Storage failed; whether the change took effect is unknown if it failed while committing.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The node is shutting down.
+    #[error("the node is shutting down")]
+    Closing,
+}
+
+/// What a node is made of.
+pub(crate) struct Parts {
+    pub(crate) config: Live<Config>,
+    pub(crate) origin: Origin,
+    pub(crate) readiness: Readiness,
+    pub(crate) metrics: NodeMetrics,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) committer: Committer<Staged>,
+    pub(crate) layout: Layout,
+}
+
+impl Node {
+    /// Recovers every partition from storage.
+    ///
+    /// # Errors
+    /// [`StorageError`] when rows cannot be read.
+    pub(crate) fn open(parts: Parts) -> Result<Self, StorageError> {
+        let count = parts.config.load().boot.cluster.partitions;
+        let mut partitions = Vec::new();
+        for id in 0..count {
+            let id = PartitionId(u16::try_from(id).unwrap_or(u16::MAX));
+            partitions.push(Mutex::new(Partition::open(id, parts.origin, &*parts.engine)?));
+        }
+        Ok(Self {
+            config: parts.config,
+            origin: parts.origin,
+            started: clock::now(),
+            readiness: parts.readiness,
+            metrics: parts.metrics,
+            engine: parts.engine,
+            partitions,
+            committer: parts.committer,
+            // Never 0: an echo since 0 asks for everything.
+            tick: AtomicU64::new(1),
+            hybrid: Mutex::new(HybridClock::default()),
+            layout: ArcSwap::from_pointee(parts.layout),
+            admitting: Mutex::new(()),
+            peers: ArcSwap::from_pointee(Vec::new()),
+        })
+    }
+
+    /// A declared bucket.
+    pub(crate) fn bucket(&self, name: &str) -> Option<Bucket> {
+        let config = self.config.load();
+        let buckets = &config.boot.buckets;
+        let index = buckets.binary_search_by(|bucket| bucket.name.as_str().cmp(name)).ok()?;
+        buckets.get(index).cloned()
+    }
+
+    /// How many partitions the cluster has.
+    pub(crate) fn partition_count(&self) -> u32 {
+        u32::try_from(self.partitions.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Every partition's number.
+    pub(crate) fn partition_ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
+        (0..self.partitions.len()).map(|id| PartitionId(u16::try_from(id).unwrap_or(u16::MAX)))
+    }
+
+    /// A partition, locked; `None` for a number that this cluster does not have. The lock is held for memory
+    /// operations and single row reads only, never across an await.
+    pub(crate) fn partition(&self, id: PartitionId) -> Option<MutexGuard<'_, Partition>> {
+        let partition = self.partitions.get(usize::from(id.0))?;
+        Some(partition.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs `change` on a partition and queues what it staged, in the order of the partition's lock.
+    pub(crate) fn change<T>(
+        &self,
+        id: PartitionId,
+        change: impl FnOnce(&mut Partition, &mut Transaction<'_>) -> Result<T, StorageError>,
+        waiter: impl FnOnce(&T) -> Waiter,
+    ) -> Result<T, ChangeError> {
+        let unknown = || StorageError::Io(format!("partition {} does not exist here", id.0));
+        let mut partition = self.partition(id).ok_or_else(unknown)?;
+        // Asked before anything is staged: what is staged must be queued.
+        self.committer.ready()?;
+        let mut batch = Batch::default();
+        let done = change(&mut partition, &mut Transaction { rows: &*self.engine, batch: &mut batch })?;
+        let waiter = waiter(&done);
+        if batch.is_empty() && matches!(waiter, Waiter::Nobody) {
+            return Ok(done);
+        }
+        self.committer.submit(batch, Staged { partition: Some((id, partition.ticket())), waiter })?;
+        Ok(done)
+    }
+
+    /// Queues records of the node itself.
+    pub(crate) fn record(&self, batch: Batch, waiter: Waiter) -> Result<(), ChangeError> {
+        self.committer.ready()?;
+        Ok(self.committer.submit(batch, Staged { partition: None, waiter })?)
+    }
+
+    /// Changes of a partition up to `ticket` are durable.
+    fn committed(&self, id: PartitionId, ticket: Ticket) {
+        if let Some(mut partition) = self.partition(id) {
+            // Under the lock, so that whoever reads the tick and then locks the partition sees the change.
+            let tick = self.tick.fetch_add(1, Ordering::AcqRel) + 1;
+            partition.committed(ticket, tick);
+        }
+    }
+
+    /// The tick of the latest change of any durable clock.
+    pub(crate) fn tick(&self) -> u64 {
+        self.tick.load(Ordering::Acquire)
+    }
+
+    /// A stamp for a write now.
+    fn stamp(&self) -> Hlc {
+        self.hybrid.lock().unwrap_or_else(PoisonError::into_inner).tick(clock::wall_ms())
+    }
+
+    /// Takes note of a stamp from elsewhere; one too far ahead is not adopted, and counted.
+    pub(crate) fn observe(&self, stamp: Hlc) {
+        if stamp == Hlc::default() {
+            return;
+        }
+        let observed =
+            self.hybrid.lock().unwrap_or_else(PoisonError::into_inner).observe(stamp, clock::wall_ms());
+        if let Err(error) = observed {
+            self.metrics.stamps_ahead.inc();
+            tracing::debug!(%error, "stamp not adopted");
+        }
+    }
+
+    /// The nodes that hold the data.
+    pub(crate) fn layout(&self) -> Arc<Layout> {
+        self.layout.load_full()
+    }
+
+    /// The other nodes, whether reachable or not.
+    pub(crate) fn peers(&self) -> arc_swap::Guard<Arc<Vec<Arc<Peer>>>> {
+        self.peers.load()
+    }
+
+    /// The other nodes' identities.
+    pub(crate) fn others(&self) -> Vec<NodeId> {
+        self.peers().iter().map(|peer| peer.node).collect()
+    }
+
+    /// Commits what is queued and ends the committer.
+    pub(crate) fn close(&self) -> Result<(), StorageError> {
+        self.committer.close()
+    }
+
+    /// Applies the live part of a new configuration.
+    pub(crate) fn reconfigured(&self) {
+        self.committer.set_durability(self.config.load().live.durability);
+    }
+}
+
+impl From<Refused> for ChangeError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Overloaded => Self::Overloaded,
+            Refused::Closed => Self::Closing,
+            Refused::Failed(error) => Self::Storage(error),
+        }
+    }
+}

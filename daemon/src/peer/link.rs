@@ -1,0 +1,86 @@
+//! Keeping a connection to each peer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use settle_service::shutdown::Shutdown;
+use settle_wire::Limits;
+use settle_wire::hello::{Hello, HelloError, RefusalCode};
+use settle_wire::link::{Link, LinkError};
+use tokio::time::sleep;
+
+use crate::node::Node;
+
+use super::{Contact, Peer};
+
+/// The pause after the first failed attempt; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Connects to `peer` again and again until the shutdown.
+pub(crate) async fn keep(node: Arc<Node>, peer: Arc<Peer>, hello: Arc<Hello>, shutdown: Shutdown) {
+    let mut pause = PAUSE_MIN;
+    while !shutdown.is_triggered() {
+        let attempt = async {
+            match connect(&node, &peer, &hello).await {
+                Ok(link) => {
+                    pause = PAUSE_MIN;
+                    tracing::info!(peer = peer.name, "connected");
+                    let reason = link.closed().await;
+                    peer.disconnected();
+                    tracing::info!(peer = peer.name, %reason, "disconnected");
+                }
+                Err(refused) => {
+                    if let Some(error) = refused {
+                        report(&peer, &error, &shutdown);
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown.wait() => break,
+            () = attempt => {}
+        }
+    }
+    peer.disconnected();
+}
+
+/// One attempt; `Err(None)` while no address is known.
+async fn connect(node: &Node, peer: &Peer, hello: &Hello) -> Result<Arc<super::PeerLink>, Option<LinkError>> {
+    let address = peer.address().ok_or(None)?;
+    let (link, theirs) = Link::connect(&address.to_string(), hello, Limits::default()).await.map_err(Some)?;
+    if theirs.origin.node != peer.node {
+        // Another node took the address over; gossip will tell where this one is.
+        return Err(None);
+    }
+    if peer.met(theirs.origin.epoch).is_err() {
+        return Err(None);
+    }
+    let contact = Contact { api: theirs.api, admin: theirs.admin, peer: theirs.peer };
+    for partition in node.partition_ids() {
+        // Whatever it told in an earlier life or connection may not hold any more.
+        if let Some(mut partition) = node.partition(partition) {
+            partition.forget(peer.node);
+        }
+    }
+    peer.connected(Arc::clone(&link), contact);
+    Ok(link)
+}
+
+fn report(peer: &Peer, error: &LinkError, shutdown: &Shutdown) {
+    let LinkError::Hello { error: HelloError::ByPeer(refusal), .. } = error else {
+        tracing::debug!(peer = peer.name, %error, "peer not reachable");
+        return;
+    };
+    match refusal.code {
+        RefusalCode::Identity => {
+            // Somebody runs on a newer life of this very data directory: whatever this process would write under
+            // its older epoch could never be told apart from a copy's.
+            tracing::error!(peer = peer.name, %error, "this process is not the newest on its data directory; stopping");
+            shutdown.trigger();
+        }
+        _ => tracing::error!(peer = peer.name, %error, "peer refused the connection"),
+    }
+}

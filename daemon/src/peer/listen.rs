@@ -1,0 +1,221 @@
+//! Answering peers: every frame of a connection in one call, deltas staged together, questions answered from durable
+//! state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use settle_core::clock::Clock;
+use settle_core::key::{Key, PartitionId};
+use settle_core::layout::{Member, NameTaken};
+use settle_core::partition::{Delta, LogAnswer, PageLimits};
+use settle_core::storage::StorageError;
+use settle_service::shutdown::Shutdown;
+use settle_wire::Limits;
+use settle_wire::hello::{Hello, Refusal, RefusalCode};
+use settle_wire::message::{Answer, EchoReply, Question, Request};
+use settle_wire::serve::{Batch, Replies, Service, serve};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::node::Node;
+use crate::node::commit::Waiter;
+
+/// How large the pages of exchanges are.
+pub(crate) const PAGE: PageLimits = PageLimits { records: 512, bytes: 256 << 10 };
+
+/// Connections served at once; a cluster needs one per peer.
+const CONNECTIONS_MAX: usize = 1_024;
+
+/// The pause after a failed accept: it is the lack of file descriptors, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What peers may ask of a node.
+pub(crate) struct PeerService(pub(crate) Arc<Node>);
+
+impl Service for PeerService {
+    fn frame(&self, peer: &Hello, batch: Batch, replies: &Arc<Replies>) {
+        let mut sequence = batch.deltas_before;
+        for message in batch.messages {
+            match message {
+                Request::Delta { partition, delta } => {
+                    sequence += 1;
+                    if let Err(reason) = self.delta(partition, &delta, sequence, replies) {
+                        // Later acknowledgements would cover this delta; the next connection begins anew, and the
+                        // exchange brings what was not taken.
+                        tracing::warn!(peer = peer.name, reason, "delta not taken; closing the connection");
+                        replies.close();
+                        return;
+                    }
+                }
+                Request::Ask { id, question } => self.ask(id, question, replies),
+            }
+        }
+    }
+}
+
+impl PeerService {
+    fn delta(
+        &self,
+        partition: PartitionId,
+        delta: &Delta,
+        sequence: u64,
+        replies: &Arc<Replies>,
+    ) -> Result<(), String> {
+        let node = &self.0;
+        if delta.key.partition(node.partition_count()) != partition {
+            return Err(format!("its key does not belong to partition {}", partition.0));
+        }
+        let applied = node
+            .change(
+                partition,
+                |partition, transaction| partition.apply(transaction, delta),
+                |_| Waiter::Peer(Arc::clone(replies), sequence),
+            )
+            .map_err(|error| error.to_string())?;
+        node.observe(applied.stamp_max);
+        if !delta.key.is_reserved() {
+            node.metrics.traffic.applied(delta.key.bucket(), applied.fresh, applied.concurrent);
+        }
+        Ok(())
+    }
+
+    fn ask(&self, id: u64, question: Question, replies: &Arc<Replies>) {
+        let answer = match question {
+            Question::Read { partition, key } => {
+                self.entry(partition, &key).map(|(entry, clock)| Answer::Entry { entry, clock })
+            }
+            Question::Collect { partition, key } => self.entry(partition, &key).map(|(entry, _)| {
+                let stamp = entry.stamp_max();
+                let mut dots = entry.context.clone();
+                dots.extend(entry.dots());
+                Answer::Collected { dots, stamp }
+            }),
+            Question::Echo { since } => Ok(Answer::Echo(self.echo(since))),
+            page @ (Question::PullLog { .. } | Question::PullFull { .. }) => {
+                // Pages read many rows: not on the connection's task, which deltas wait for.
+                let node = Arc::clone(&self.0);
+                let replies = Arc::clone(replies);
+                tokio::task::spawn_blocking(move || replies.answer(id, &or_failed(serve_page(&node, page))));
+                return;
+            }
+        };
+        replies.answer(id, &or_failed(answer));
+    }
+
+    fn entry(
+        &self,
+        partition: PartitionId,
+        key: &Key,
+    ) -> Result<(settle_core::entry::Entry, Clock), StorageError> {
+        if key.partition(self.0.partition_count()) != partition {
+            return Err(StorageError::Io("the key belongs to another partition".to_owned()));
+        }
+        self.0.read_own(key)
+    }
+
+    /// The durable clocks that changed after tick `since`. The tick is read first: what changes meanwhile is told
+    /// now or next time.
+    fn echo(&self, since: u64) -> EchoReply {
+        let node = &self.0;
+        let tick = node.tick();
+        let mut changed = Vec::new();
+        for id in node.partition_ids() {
+            let Some(partition) = node.partition(id) else { continue };
+            if since == 0 || partition.changed_at() > since {
+                changed.push((id, partition.echo()));
+            }
+        }
+        EchoReply { origin: node.origin, tick, wall_ms: clock::wall_ms(), changed }
+    }
+}
+
+fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
+    let partition = |id| node.partition(id).ok_or_else(|| no_partition(id));
+    match question {
+        Question::PullLog { partition: id, clock } => {
+            let answer = partition(id)?.serve_log(&*node.engine, &clock, PAGE)?;
+            if let LogAnswer::Page(page) = &answer {
+                node.metrics.exchange.sent(page.entries.len());
+                node.metrics.hints_replayed.inc_by(page.records.len() as u64);
+            }
+            Ok(Answer::Log(answer))
+        }
+        Question::PullFull { partition: id, request } => {
+            let page = partition(id)?.serve_full(&*node.engine, &request, PAGE)?;
+            node.metrics.exchange.sent(page.entries.len());
+            Ok(Answer::Full(page))
+        }
+        Question::Read { .. } | Question::Collect { .. } | Question::Echo { .. } => {
+            Err(StorageError::Io("not a question for a page".to_owned()))
+        }
+    }
+}
+
+fn no_partition(id: PartitionId) -> StorageError {
+    StorageError::Io(format!("partition {} does not exist here", id.0))
+}
+
+fn or_failed(answer: Result<Answer, StorageError>) -> Answer {
+    answer.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+}
+
+/// Accepts peers until the shutdown.
+pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, hello: Arc<Hello>, shutdown: Shutdown) {
+    let service = Arc::new(PeerService(Arc::clone(&node)));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.wait() => break,
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, remote)) if connections.len() < CONNECTIONS_MAX => {
+                let (node, hello, service) = (Arc::clone(&node), Arc::clone(&hello), Arc::clone(&service));
+                connections.spawn(async move {
+                    let check = |theirs: &Hello| check(&node, theirs);
+                    // It has logged its end itself.
+                    drop(serve(stream, remote, &hello, check, &service, Limits::default()).await);
+                });
+            }
+            Ok((_, remote)) => tracing::warn!(%remote, "too many peer connections; refused"),
+            Err(error) => {
+                tracing::warn!(%error, "a peer connection was not accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// Whether a node may send its deltas here.
+fn check(node: &Node, theirs: &Hello) -> Result<(), Refusal> {
+    let refuse = |code, text| Err(Refusal { code, text });
+    if theirs.origin.node == node.origin.node {
+        let text = format!(
+            "node {} connects under the identity of this very node ({}): a copy of one data directory runs twice; \
+             stop one and give it an empty node.data_dir",
+            theirs.name, node.origin.node
+        );
+        return refuse(RefusalCode::Identity, text);
+    }
+    if let Some(known) = node.layout().by_name(&theirs.name).filter(|known| known.node != theirs.origin.node)
+    {
+        let joining = Member { node: theirs.origin.node, name: theirs.name.clone() };
+        let taken = NameTaken { joining: joining.node, name: joining.name, known: known.node };
+        return refuse(RefusalCode::Name, taken.to_string());
+    }
+    let Some(peer) = node.peer(theirs.origin.node) else { return Ok(()) };
+    match peer.met(theirs.origin.epoch) {
+        Ok(()) => Ok(()),
+        Err(newest) => {
+            let text = format!(
+                "node {} speaks from epoch {:x}, but {:x} was met already: a newer process runs on its data directory",
+                theirs.name, theirs.origin.epoch.0, newest.0
+            );
+            refuse(RefusalCode::Identity, text)
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! From a configuration to a running node, and back down in order.
+//!
+//! Listeners come first, so that a port in use is reported before anything else happens, and real ports are known
+//! before others are told of them. The way down is the reverse: clients are let go, then peers, then the disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use settle_core::dot::Origin;
+use settle_core::layout::Member;
+use settle_core::storage::StorageError;
+use settle_service::admin::{Admin, Readiness};
+use settle_service::http::{BindError, Bound, Limits, bind};
+use settle_service::metrics::{MetricError, Metrics};
+use settle_service::reload::{Live, Reloader};
+use settle_service::shutdown::{Drain, Shutdown};
+use settle_service::telemetry::Telemetry;
+use settle_store::{Committed, Committer, DataDir, Engine, Expected, Identity, OpenError, Start};
+use settle_wire::hello::{Hello, VERSION_NEWEST, VERSION_OLDEST};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::admin::AdminApi;
+use crate::api::Api;
+use crate::clock;
+use crate::config::{Advertised, Config, Listen};
+use crate::metrics::{NodeMetrics, register_state};
+use crate::node::commit::{Staged, drive};
+use crate::node::members::stored_layout;
+use crate::node::{Node, Parts, part};
+use crate::peer::{Peer, link, listen};
+use crate::worker::gossip::{self, Gossip, Seen, Tuning};
+use crate::worker::{anti_entropy, echo, upkeep};
+
+/// How long requests and connections in progress may take once the shutdown began.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Groups of changes that may wait to be reported.
+const GROUPS_MAX: usize = 64;
+
+/// Bytes of changes that may wait for the disk.
+const QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// Why the node did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The listener for other nodes.
+    #[error(transparent)]
+    BindPeer(#[from] gossip::BindError),
+    /// The data directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The stored data.
+    #[error("{path}: {source}")]
+    Storage {
+        /// The data directory.
+        path: PathBuf,
+        /// What is wrong.
+        source: StorageError,
+    },
+    /// A thread or signal handler.
+    #[error("the operating system refused: {0}")]
+    System(#[from] std::io::Error),
+    /// A metric's name is taken: a mistake in the program.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// Some tasks did not end in time.
+    #[error("shutdown took too long; still running: {}", .0.join(", "))]
+    Late(Vec<String>),
+}
+
+/// The sockets, bound and not yet served.
+struct Sockets {
+    api: Bound,
+    admin: Bound,
+    peer: TcpListener,
+    gossip: UdpSocket,
+    bound: Listen,
+}
+
+/// Runs a node until `shutdown`.
+///
+/// # Errors
+/// [`RunError`]; everything that was begun has ended then.
+pub async fn run(
+    config: Config,
+    file: Option<PathBuf>,
+    telemetry: &Arc<Telemetry>,
+    shutdown: Shutdown,
+) -> Result<(), RunError> {
+    let metrics = Metrics::new(
+        "settled",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("SETTLE_REVISION").unwrap_or("unknown"),
+    )?;
+    let sockets = Sockets::bind(&config).await?;
+    let (engine, identity) = open_data(&config)?;
+    let (groups, committed) = mpsc::channel(GROUPS_MAX);
+    let readiness = Readiness::new(&[part::LAYOUT, part::STORAGE]);
+    let live = Live::new(config);
+    let node = open_node(&live, &metrics, engine, &identity, readiness.clone(), groups, &shutdown)?;
+    register_state(&metrics, &node)?;
+    let reloader = reloader(&node, &metrics, file, telemetry)?;
+    readiness.set(part::STORAGE, Ok(()));
+    let advertised = live.load().boot.advertised(&sockets.bound);
+    tracing::info!(
+        node = identity.name, id = %identity.node_id, api = %sockets.bound.api, peer = %sockets.bound.peer,
+        admin = %sockets.bound.admin, "listening"
+    );
+    let driver = tokio::spawn(drive(Arc::clone(&node), committed));
+    let drain = serve(&node, &metrics, reloader, sockets, advertised, &identity, &shutdown).await?;
+    shutdown.wait().await;
+    tracing::info!("shutting down");
+    let late = drain.finish(DRAIN).await;
+    finish(&node, driver, &live.load().boot.node.data_dir).await?;
+    if late.is_empty() { Ok(()) } else { Err(RunError::Late(late)) }
+}
+
+impl Sockets {
+    async fn bind(config: &Config) -> Result<Self, RunError> {
+        let listen = &config.boot.listen;
+        let api = bind(listen.api, "listen.api").await?;
+        let admin = bind(listen.admin, "listen.admin").await?;
+        let (peer, gossip) = gossip::bind_both(listen.peer).await?;
+        let bound = Listen { api: api.address(), admin: admin.address(), peer: peer.local_addr()? };
+        Ok(Self { api, admin, peer, gossip, bound })
+    }
+}
+
+fn open_data(config: &Config) -> Result<(Engine, Identity), RunError> {
+    let boot = &config.boot;
+    let expected = Expected {
+        name: boot.node.name.clone(),
+        cluster: boot.cluster.name.clone(),
+        partitions: boot.cluster.partitions,
+    };
+    let start =
+        Start { wall_ms: clock::wall_ms(), random_node: rand::random(), random_epoch: rand::random() };
+    Ok(DataDir::open(&boot.node.data_dir, &expected, start, boot.cache_bytes)?)
+}
+
+fn open_node(
+    config: &Live<Config>,
+    metrics: &Metrics,
+    engine: Engine,
+    identity: &Identity,
+    readiness: Readiness,
+    groups: mpsc::Sender<Committed<Staged>>,
+    shutdown: &Shutdown,
+) -> Result<Arc<Node>, RunError> {
+    let engine = Arc::new(engine);
+    let loaded = config.get();
+    let own = Member { node: identity.node_id, name: identity.name.clone() };
+    let storage = |source| RunError::Storage { path: loaded.boot.node.data_dir.clone(), source };
+    let layout = stored_layout(&*engine, loaded.boot.cluster.expect, own).map_err(storage)?;
+    let node_metrics = NodeMetrics::register(metrics, &loaded.boot.buckets)?;
+    let errors = node_metrics.storage.errors.clone();
+    let (failed, stop) = (readiness.clone(), shutdown.clone());
+    let on_failure = move |error: StorageError| {
+        // What was staged and not written ends this epoch: only a restart can go on, with a new one.
+        tracing::error!(%error, "changes cannot be written; stopping");
+        errors.inc();
+        failed.fail(part::STORAGE, error.to_string());
+        stop.trigger();
+    };
+    // A driver that is gone means that the process ends.
+    let on_commit = move |group| drop(groups.blocking_send(group));
+    let durability = loaded.live.durability;
+    let committer =
+        Committer::start(Arc::clone(&engine), durability, QUEUE_BYTES_MAX, on_commit, on_failure)?;
+    let origin = Origin { node: identity.node_id, epoch: identity.epoch };
+    let parts =
+        Parts { config: config.clone(), origin, readiness, metrics: node_metrics, engine, committer, layout };
+    Ok(Arc::new(Node::open(parts).map_err(storage)?))
+}
+
+fn reloader(
+    node: &Arc<Node>,
+    metrics: &Metrics,
+    file: Option<PathBuf>,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Option<Reloader>, MetricError> {
+    let Some(file) = file else { return Ok(None) };
+    let path = file.clone();
+    let applied_to = Arc::downgrade(node);
+    let telemetry = Arc::clone(telemetry);
+    let reloader = Reloader::new(
+        metrics,
+        vec![file],
+        node.config.clone(),
+        move || Config::load(Some(&path)),
+        Config::boot_changes,
+        move |config: &Config| {
+            if let Err(error) = telemetry.set_level(&config.live.log) {
+                tracing::error!(%error, "log level not changed");
+            }
+            if let Some(node) = applied_to.upgrade() {
+                node.reconfigured();
+            }
+        },
+    )?;
+    Ok(Some(reloader))
+}
+
+/// Starts everything that runs until the shutdown.
+async fn serve(
+    node: &Arc<Node>,
+    metrics: &Metrics,
+    reloader: Option<Reloader>,
+    sockets: Sockets,
+    advertised: Advertised,
+    identity: &Identity,
+    shutdown: &Shutdown,
+) -> Result<Drain, RunError> {
+    let mut drain = Drain::new();
+    let hello = Arc::new(hello(node, identity, &advertised));
+    let on_panic = {
+        let readiness = node.readiness.clone();
+        Arc::new(move |reason: &str| readiness.fail("requests", format!("a request panicked: {reason}")))
+    };
+    let limits = Limits { drain: DRAIN / 2, on_panic, ..Limits::default() };
+    let api = Arc::new(Api::new(Arc::clone(node), metrics)?);
+    let own = AdminApi { node: Arc::clone(node), advertised: advertised.clone() };
+    let admin = Arc::new(Admin::new(metrics.clone(), node.readiness.clone(), reloader.clone(), own));
+    let serve_api = sockets.api.serve(api, limits.clone(), shutdown.clone());
+    let serve_admin = sockets.admin.serve(admin, limits, shutdown.clone());
+    drain.add("api", tokio::spawn(ended("api", serve_api)));
+    drain.add("admin", tokio::spawn(ended("admin", serve_admin)));
+    let accept = listen::accept(Arc::clone(node), sockets.peer, Arc::clone(&hello), shutdown.clone());
+    drain.add("peers", tokio::spawn(accept));
+    drain.add("upkeep", tokio::spawn(upkeep::run(Arc::clone(node), shutdown.clone())));
+    for peer in node.restore_peers() {
+        follow(node, peer, &hello, shutdown);
+    }
+    let (seen, gossiping) = start_gossip(node, sockets.gossip, identity, &advertised, shutdown).await?;
+    drain.add("gossip", gossiping);
+    drain.add("members", tokio::spawn(members(Arc::clone(node), seen, hello, shutdown.clone())));
+    if let Some(reloader) = reloader {
+        let watched = reloader.watch(shutdown.clone());
+        drain.add("reload", tokio::spawn(async move { drop(watched.await) }));
+    }
+    Ok(drain)
+}
+
+/// Waits for a server's end, and tells of clients that were cut off.
+async fn ended(name: &str, serving: impl Future<Output = usize>) {
+    let dropped = serving.await;
+    if dropped > 0 {
+        tracing::warn!(server = name, connections = dropped, "connections were cut off by the shutdown");
+    }
+}
+
+/// Starts the tasks that concern one peer. They end with the shutdown.
+fn follow(node: &Arc<Node>, peer: Arc<Peer>, hello: &Arc<Hello>, shutdown: &Shutdown) {
+    tokio::spawn(link::keep(Arc::clone(node), Arc::clone(&peer), Arc::clone(hello), shutdown.clone()));
+    tokio::spawn(echo::run(Arc::clone(node), Arc::clone(&peer), shutdown.clone()));
+    tokio::spawn(anti_entropy::run(Arc::clone(node), peer, shutdown.clone()));
+}
+
+fn hello(node: &Node, identity: &Identity, advertised: &Advertised) -> Hello {
+    Hello {
+        version_newest: VERSION_NEWEST,
+        version_oldest: VERSION_OLDEST,
+        cluster: identity.cluster.clone(),
+        partitions: identity.partitions,
+        origin: node.origin,
+        name: identity.name.clone(),
+        api: advertised.api.clone(),
+        admin: advertised.admin.clone(),
+        peer: advertised.peer.clone(),
+        fence: 0,
+    }
+}
+
+/// Starts the gossip under the address that others are told; a name is resolved first.
+async fn start_gossip(
+    node: &Node,
+    socket: UdpSocket,
+    identity: &Identity,
+    advertised: &Advertised,
+    shutdown: &Shutdown,
+) -> Result<(watch::Receiver<Arc<Vec<Seen>>>, JoinHandle<()>), RunError> {
+    let mut resolved = tokio::net::lookup_host(&advertised.peer).await?;
+    let peer = resolved.next().ok_or_else(|| {
+        std::io::Error::other(format!("advertise.peer: {} has no address", advertised.peer))
+    })?;
+    let own = gossip::Identity {
+        node: identity.node_id,
+        name: identity.name.clone(),
+        epoch: identity.epoch,
+        peer,
+        cluster: identity.cluster.clone(),
+    };
+    let seeds = node.config.load().boot.cluster.seeds.clone();
+    Ok(Gossip::spawn(socket, &own, seeds, &Tuning::default(), shutdown.clone()))
+}
+
+/// Admits the nodes that gossip tells of, and follows them.
+async fn members(
+    node: Arc<Node>,
+    mut seen: watch::Receiver<Arc<Vec<Seen>>>,
+    hello: Arc<Hello>,
+    shutdown: Shutdown,
+) {
+    loop {
+        let members = Arc::clone(&seen.borrow_and_update());
+        for heard in members.iter() {
+            if heard.node == node.origin.node {
+                tracing::error!("another process runs under this node's identity, in a later life; stopping");
+                shutdown.trigger();
+                return;
+            }
+            let member = Member { node: heard.node, name: heard.name.clone() };
+            match node.admit(member) {
+                Ok(Some(peer)) => follow(&node, peer, &hello, &shutdown),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "a node is kept out"),
+            }
+            if let Some(peer) = node.peer(heard.node) {
+                peer.heard(heard);
+            }
+        }
+        tokio::select! {
+            () = shutdown.wait() => return,
+            changed = seen.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Writes what is queued; nothing more will be.
+async fn finish(node: &Arc<Node>, driver: JoinHandle<()>, data_dir: &Path) -> Result<(), RunError> {
+    let closing = Arc::clone(node);
+    let closed = tokio::task::spawn_blocking(move || closing.close()).await;
+    driver.abort();
+    match closed {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(source)) => Err(RunError::Storage { path: data_dir.to_owned(), source }),
+        Err(error) => Err(RunError::System(std::io::Error::other(error))),
+    }
+}

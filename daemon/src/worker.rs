@@ -1,0 +1,6 @@
+//! Background work, one kind per file.
+
+pub(crate) mod anti_entropy;
+pub(crate) mod echo;
+pub mod gossip;
+pub(crate) mod upkeep;

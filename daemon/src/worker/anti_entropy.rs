@@ -1,0 +1,167 @@
+//! Closing gaps: asking a peer for what this node's clocks lack.
+//!
+//! Handoff and anti-entropy are one mechanism. The echo tells what each peer has. When the first echo of a connection
+//! shows a gap, the peer is asked at once: what its log holds for this node are the hints, and they flow at the pace
+//! at which this node takes them. Every `anti_entropy.interval`, gaps that deltas on their way should have closed by
+//! now are asked for too. Partitions without a gap cost nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use settle_core::key::PartitionId;
+use settle_core::partition::{Applied, LogAnswer, LogPage, Progress};
+use settle_service::shutdown::Shutdown;
+use settle_wire::message::{Answer, Question};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::metrics::RoundResult;
+use crate::node::commit::Waiter;
+use crate::node::{ChangeError, Node};
+use crate::peer::Peer;
+use crate::peer::listen::PAGE;
+
+/// How long a page is waited for.
+const PAGE_ANSWER: Duration = Duration::from_secs(10);
+
+/// Why an exchange ended early. The next round goes on where it ended.
+#[derive(Debug, thiserror::Error)]
+enum ExchangeError {
+    #[error("not connected")]
+    NotConnected,
+    #[error("no answer: {0}")]
+    NoAnswer(String),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    #[error("the peer restarted")]
+    Restarted,
+}
+
+/// Exchanges with `peer` until the shutdown.
+pub(crate) async fn run(node: Arc<Node>, peer: Arc<Peer>, shutdown: Shutdown) {
+    loop {
+        let interval = node.config.load().live.anti_entropy_interval;
+        let at_once = tokio::select! {
+            () = shutdown.wait() => return,
+            () = peer.behind.notified() => true,
+            () = sleep(interval) => false,
+        };
+        // A gap that is younger than the interval is most likely a delta on its way.
+        let grace = if at_once { Duration::ZERO } else { interval / 2 };
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = round(&node, &peer, grace) => {}
+        }
+    }
+}
+
+async fn round(node: &Node, peer: &Peer, grace: Duration) {
+    let mut result = RoundResult::Equal;
+    for id in node.partition_ids() {
+        let before = clock::earlier(clock::now(), grace);
+        let behind = node.partition(id).is_some_and(|partition| partition.behind(peer.node, before));
+        if !behind {
+            continue;
+        }
+        result = RoundResult::Exchanged;
+        if let Err(error) = exchange(node, peer, id).await {
+            tracing::debug!(peer = peer.name, partition = id.0, %error, "exchange ended early");
+            result = RoundResult::Error;
+            break;
+        }
+    }
+    node.metrics.exchange.round(result);
+}
+
+/// Fetches everything that `peer` has in one partition and this node lacks.
+async fn exchange(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeError> {
+    loop {
+        let Some(clock) = node.partition(id).map(|partition| partition.durable().clone()) else {
+            return Ok(());
+        };
+        match ask(peer, Question::PullLog { partition: id, clock }).await? {
+            Answer::Log(LogAnswer::Page(page)) => {
+                let more = page.more;
+                take_log(node, id, &page).await?;
+                if !more {
+                    return Ok(());
+                }
+            }
+            Answer::Log(LogAnswer::Full) => return full(node, peer, id).await,
+            _ => return Err(unexpected()),
+        }
+    }
+}
+
+async fn take_log(node: &Node, id: PartitionId, page: &LogPage) -> Result<(), ChangeError> {
+    let (done, durable) = oneshot::channel();
+    let applied = node.change(
+        id,
+        |partition, transaction| partition.take_log(transaction, page),
+        |_| Waiter::Task(done),
+    )?;
+    count(node, page.entries.len(), &applied);
+    // The next page is asked for with the durable clock.
+    durable.await.map_err(|_| ChangeError::Closing)
+}
+
+/// A full exchange: the peer's log cannot name what this node lacks.
+async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeError> {
+    tracing::info!(
+        peer = peer.name,
+        partition = id.0,
+        "the peer's log is pruned; fetching the whole partition"
+    );
+    let opened = node.partition(id).map(|mut partition| partition.open_full(&*node.engine, PAGE));
+    let Some(opened) = opened else { return Ok(()) };
+    let mut request = opened.map_err(ChangeError::from)?;
+    loop {
+        let answer = ask(peer, Question::PullFull { partition: id, request }).await;
+        let page = match answer {
+            Ok(Answer::Full(page)) => page,
+            Ok(_) => return Err(unexpected()),
+            Err(error) => {
+                abort(node, id);
+                return Err(error);
+            }
+        };
+        let (done, durable) = oneshot::channel();
+        let (applied, progress) = node.change(
+            id,
+            |partition, transaction| partition.take_full(transaction, &page, PAGE),
+            |_| Waiter::Task(done),
+        )?;
+        count(node, page.entries.len(), &applied);
+        durable.await.map_err(|_| ChangeError::Closing)?;
+        match progress {
+            Progress::Next(next) => request = next,
+            Progress::Done => return Ok(()),
+            Progress::Aborted => return Err(ExchangeError::Restarted),
+        }
+    }
+}
+
+fn abort(node: &Node, id: PartitionId) {
+    if let Some(mut partition) = node.partition(id) {
+        partition.abort_full();
+    }
+}
+
+async fn ask(peer: &Peer, question: Question) -> Result<Answer, ExchangeError> {
+    let link = peer.link().ok_or(ExchangeError::NotConnected)?;
+    match link.request(&question, PAGE_ANSWER).await {
+        Ok(Answer::Failed(reason)) => Err(ExchangeError::NoAnswer(reason)),
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(ExchangeError::NoAnswer(error.to_string())),
+    }
+}
+
+fn unexpected() -> ExchangeError {
+    ExchangeError::NoAnswer("the peer answered another question".to_owned())
+}
+
+fn count(node: &Node, entries: usize, applied: &Applied) {
+    node.observe(applied.stamp_max);
+    node.metrics.exchange.received(entries);
+}

@@ -1,0 +1,95 @@
+//! Asking a peer, again and again, what it has: the source of proofs, watermarks and lag.
+//!
+//! The question leaves at a monotonic moment; the answer holds the peer's durable clocks of a later one. Once this
+//! node covers them, it has everything that was acknowledged through the peer before the question. Answers come over
+//! the connection that the question left on, so one of an earlier life of either side cannot be taken for a new one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use settle_core::dot::Origin;
+use settle_core::partition::Moment;
+use settle_service::shutdown::Shutdown;
+use settle_wire::message::EchoReply;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::clock;
+use crate::node::Node;
+use crate::peer::Peer;
+
+/// How long an answer is waited for; a peer that is slower than that has no proof to give.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What the last answer was relative to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Since {
+    origin: Option<Origin>,
+    tick: u64,
+    /// Whose connection it came over.
+    link: usize,
+}
+
+/// Asks `peer` every `echo.interval` until the shutdown.
+pub(crate) async fn run(node: Arc<Node>, peer: Arc<Peer>, shutdown: Shutdown) {
+    let mut since = Since::default();
+    let mut period = node.config.load().live.echo_interval;
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            _ = ticks.tick() => {}
+        }
+        let wanted = node.config.load().live.echo_interval;
+        if wanted != period {
+            period = wanted;
+            ticks = interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = echo(&node, &peer, &mut since) => {}
+        }
+    }
+}
+
+async fn echo(node: &Node, peer: &Peer, since: &mut Since) {
+    let Some(link) = peer.link() else { return };
+    let id = Arc::as_ptr(&link) as usize;
+    if since.link != id {
+        *since = Since { link: id, ..Since::default() };
+    }
+    let asked = clock::now();
+    match link.echo(since.tick, ANSWER).await {
+        Ok(reply) => answered(node, peer, since, asked, reply),
+        Err(error) => tracing::debug!(peer = peer.name, %error, "no echo"),
+    }
+}
+
+fn answered(node: &Node, peer: &Peer, since: &mut Since, asked: Moment, reply: EchoReply) {
+    let now = clock::now();
+    peer.answered(asked, now);
+    // Relative to nothing, or to an answer of the same life: otherwise unchanged clocks are unknown ones.
+    let relative = since.tick != 0;
+    if relative && since.origin != Some(reply.origin) {
+        *since = Since { link: since.link, ..Since::default() };
+        return;
+    }
+    let mut behind = false;
+    let mut changed = reply.changed.into_iter().peekable();
+    for id in node.partition_ids() {
+        let Some(mut partition) = node.partition(id) else { continue };
+        match changed.next_if(|(changed, _)| *changed == id) {
+            Some((_, clock)) => partition.told(peer.node, asked, clock, now),
+            None if relative => partition.told_same(peer.node, asked, now),
+            None => {}
+        }
+        behind |= partition.lacks_from(peer.node);
+    }
+    since.origin = Some(reply.origin);
+    since.tick = reply.tick;
+    if behind && !relative {
+        // The first answer of a connection: whatever was missed meanwhile is fetched at once.
+        peer.behind.notify_one();
+    }
+}

@@ -1,0 +1,84 @@
+//! Shrinking back, once a second: log records that every replica has, and explicit contexts that the clock covers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use settle_core::dot::NodeId;
+use settle_core::key::PartitionId;
+use settle_core::storage::StorageError;
+use settle_service::shutdown::Shutdown;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::node::commit::Waiter;
+use crate::node::{ChangeError, Node};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Log records removed, and keys looked at, per partition and round.
+const ROWS_MAX: usize = 2_048;
+
+/// Works until the shutdown.
+pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
+    count_keys(&node).await;
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = sleep(INTERVAL) => {}
+        }
+        let round = Arc::clone(&node);
+        match spawn_blocking(move || shrink(&round)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "nothing was shrunk"),
+            Err(error) => tracing::error!(%error, "shrinking failed"),
+        }
+    }
+}
+
+fn shrink(node: &Node) -> Result<(), ChangeError> {
+    // Before every expected node is known, nobody can say that all have a write.
+    let others = node.others();
+    let may_prune = node.layout().is_complete();
+    for id in node.partition_ids() {
+        let (records, residue) = match node.partition(id) {
+            Some(partition) => (partition.log_records(), partition.residue()),
+            None => continue,
+        };
+        if residue > 0 {
+            node.change(
+                id,
+                |partition, transaction| partition.sweep(transaction, ROWS_MAX),
+                |_| Waiter::Nobody,
+            )?;
+        }
+        if records > 0 && may_prune {
+            prune(node, id, &others)?;
+        }
+    }
+    Ok(())
+}
+
+fn prune(node: &Node, id: PartitionId, others: &[NodeId]) -> Result<(), ChangeError> {
+    node.change(
+        id,
+        |partition, transaction| partition.prune(transaction, others, ROWS_MAX),
+        |_| Waiter::Nobody,
+    )?;
+    Ok(())
+}
+
+/// Counts the keys that were there at the start, partition by partition.
+async fn count_keys(node: &Arc<Node>) {
+    let counted = Arc::clone(node);
+    let result = spawn_blocking(move || {
+        for id in counted.partition_ids() {
+            if let Some(mut partition) = counted.partition(id) {
+                partition.count_keys(&*counted.engine)?;
+            }
+        }
+        Ok::<(), StorageError>(())
+    });
+    if let Ok(Err(error)) = result.await {
+        tracing::error!(%error, "keys were not counted");
+    }
+}
