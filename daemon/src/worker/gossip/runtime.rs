@@ -143,7 +143,8 @@ impl Agent {
             Ok(Packet::Hello(id)) => {
                 if self.admits(&id, from) && self.is_reachable_for(from) {
                     let own = self.foca.identity().clone();
-                    self.answer(from, Kind::Welcome, &own);
+                    // To where it says that it is, as with all that follows: better to fail now than half way.
+                    self.answer(id.peer, Kind::Welcome, &own);
                 }
             }
             Ok(Packet::Welcome(id)) => {
