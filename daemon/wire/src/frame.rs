@@ -19,6 +19,9 @@ pub(crate) const HEADER_BYTES: usize = 4;
 /// What is read from the socket at once, at least.
 const READ_BYTES: usize = 32 << 10;
 
+/// A buffer that held a longer frame is given back.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
@@ -120,7 +123,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         self.buffer.advance(HEADER_BYTES);
         self.consumed += (HEADER_BYTES + length) as u64;
-        Ok(Some(self.buffer.split_to(length).freeze()))
+        let frame = self.buffer.split_to(length).freeze();
+        if length > KEPT_BYTES {
+            self.buffer = BytesMut::from(&*self.buffer);
+        }
+        Ok(Some(frame))
     }
 }
 
@@ -160,3 +167,6 @@ impl<T: Decode> Iterator for Messages<T> {
         Some(decoded.map_err(|error| BadMessage { index, offset, error }))
     }
 }
+
+#[cfg(test)]
+mod tests;

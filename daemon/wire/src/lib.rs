@@ -17,6 +17,8 @@ pub mod link;
 pub mod message;
 mod outbox;
 pub mod serve;
+#[cfg(test)]
+mod testing;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

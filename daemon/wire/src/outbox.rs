@@ -40,6 +40,8 @@ pub enum PushError {
 pub(crate) struct Outbox {
     state: Mutex<State>,
     filled: Notify,
+    /// Wakes the task amid a write that makes no progress.
+    ended: Notify,
     bytes_max: usize,
 }
 
@@ -66,7 +68,7 @@ struct Frames {
 
 impl Outbox {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { state: Mutex::default(), filled: Notify::new(), bytes_max }
+        Self { state: Mutex::default(), filled: Notify::new(), ended: Notify::new(), bytes_max }
     }
 
     /// Queues the message that `encode` appends.
@@ -118,9 +120,10 @@ impl Outbox {
         }
         drop(state);
         self.filled.notify_one();
+        self.ended.notify_one();
     }
 
-    /// Writes what is queued until the connection ends, and says why it did. One write that takes longer than `stall`
+    /// Writes what is queued until the connection ends, and says why it did. A peer that takes no byte for `stall`
     /// ends it.
     pub(crate) async fn write(&self, stream: &mut (impl AsyncWrite + Unpin), stall: Duration) -> Ended {
         let mut buffer = Vec::new();
@@ -128,10 +131,12 @@ impl Outbox {
             if let Err(reason) = self.take(&mut buffer).await {
                 return reason;
             }
-            match tokio::time::timeout(stall, stream.write_all(&buffer)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return error.into(),
-                Err(_) => return Ended::Stalled(stall),
+            tokio::select! {
+                biased;
+                written = write_all(stream, &buffer, stall) => if let Err(reason) = written {
+                    return reason;
+                },
+                () = self.ended.notified() => {}
             }
             buffer.clear();
             if buffer.capacity() > KEPT_BYTES {
@@ -160,6 +165,21 @@ impl Outbox {
             tokio::task::yield_now().await;
         }
     }
+}
+
+async fn write_all(
+    stream: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+    stall: Duration,
+) -> Result<(), Ended> {
+    while !bytes.is_empty() {
+        let written = tokio::time::timeout(stall, stream.write(bytes)).await;
+        match written.map_err(|_| Ended::Stalled(stall))?? {
+            0 => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
+            count => bytes = bytes.get(count..).unwrap_or_default(),
+        }
+    }
+    Ok(())
 }
 
 impl State {
@@ -219,3 +239,6 @@ impl Frames {
         (self.start, self.messages) = (0, 0);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ pub trait Service: Send + Sync + 'static {
     fn frame(&self, peer: &Hello, batch: Batch, replies: &Arc<Replies>);
 }
 
-/// The messages of one frame.
+/// The messages of one frame. Their payloads share its memory: what is kept for long is better copied.
 #[derive(Debug)]
 pub struct Batch {
     /// Deltas of this connection before this frame: the first delta in it has the sequence `deltas_before + 1`.

@@ -1,0 +1,244 @@
+//! What several tests of this crate need: arbitrary messages, greetings, and peers to talk to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use settle_core::clock::Clock;
+use settle_core::codec::{Encode, put_varint};
+use settle_core::dot::{Dot, DotRange, Epoch, NodeId, Origin};
+use settle_core::entry::{Entry, Version};
+use settle_core::hlc::Hlc;
+use settle_core::key::{Key, PartitionId};
+use settle_core::partition::{Delta, FullPage, FullRequest, LogAnswer, LogPage};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::hello::{Hello, VERSION_NEWEST, VERSION_OLDEST};
+use crate::link::Acked;
+use crate::message::{Answer, EchoReply, Question, Reply, Request};
+use crate::serve::{Batch, Replies, Served, Service, serve};
+use crate::{Ended, Limits};
+
+/// Far beyond what any test takes: a test that reaches it fails, and a slow day does not.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+pub(crate) fn hello(name: &str) -> Hello {
+    Hello {
+        version_newest: VERSION_NEWEST,
+        version_oldest: VERSION_OLDEST,
+        cluster: "settle".into(),
+        partitions: 128,
+        origin: Origin { node: NodeId(7), epoch: Epoch(1 << 20) },
+        name: name.into(),
+        api: "127.0.0.1:7400".into(),
+        admin: "127.0.0.1:7402".into(),
+        peer: "127.0.0.1:7401".into(),
+        fence: 0,
+    }
+}
+
+/// A delta of one version under the dot `counter`.
+pub(crate) fn delta(counter: u64, payload: &[u8]) -> Delta {
+    let dot = Dot { origin: hello("").origin, counter };
+    let mut entry = Entry::default();
+    entry.insert(dot, Version { stamp: Hlc(counter), payload: Bytes::copy_from_slice(payload) });
+    Delta { key: Key::new("default", b"k"), entry, seen: DotRange::single(dot) }
+}
+
+/// A frame of messages, with its length.
+pub(crate) fn frame<T: Encode>(messages: &[T]) -> Vec<u8> {
+    let mut body = Vec::new();
+    messages.iter().for_each(|message| message.encode(&mut body));
+    let mut frame = (body.len() as u32).to_le_bytes().to_vec();
+    frame.extend_from_slice(&body);
+    frame
+}
+
+/// Two ends of a connection over loopback.
+pub(crate) async fn sockets() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (asking, answering) =
+        tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    (asking.unwrap(), answering.unwrap().0)
+}
+
+/// Sends the number of the delta that was acknowledged.
+#[derive(Debug)]
+pub(crate) struct Waiter(pub(crate) u64, pub(crate) mpsc::UnboundedSender<u64>);
+
+impl Acked for Waiter {
+    fn acked(self) {
+        // A test that has ended does not care.
+        let _ = self.1.send(self.0);
+    }
+}
+
+/// A service that hands everything to the test.
+#[derive(Debug)]
+pub(crate) struct Recorder(mpsc::UnboundedSender<(Batch, Arc<Replies>)>);
+
+impl Service for Recorder {
+    fn frame(&self, _: &Hello, batch: Batch, replies: &Arc<Replies>) {
+        let _ = self.0.send((batch, Arc::clone(replies)));
+    }
+}
+
+/// A node that answers one connection.
+pub(crate) struct Node {
+    pub(crate) address: String,
+    pub(crate) frames: mpsc::UnboundedReceiver<(Batch, Arc<Replies>)>,
+    pub(crate) served: tokio::task::JoinHandle<Served>,
+}
+
+impl Node {
+    pub(crate) async fn start(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (sender, frames) = mpsc::unbounded_channel();
+        let served = tokio::spawn(async move {
+            let (stream, remote) = listener.accept().await.unwrap();
+            let service = Arc::new(Recorder(sender));
+            serve(stream, remote, &hello("answering"), |_| Ok(()), &service, limits).await
+        });
+        Self { address, frames, served }
+    }
+
+    /// Why the connection ended.
+    pub(crate) async fn ended(self) -> Ended {
+        match tokio::time::timeout(LONG, self.served).await.unwrap().unwrap() {
+            Served::Ended(reason) => reason,
+            Served::NotGreeted(error) => panic!("not greeted: {error}"),
+        }
+    }
+}
+
+fn origins() -> impl Strategy<Value = Origin> {
+    (0..3_u64, 0..2_u64).prop_map(|(node, epoch)| Origin { node: NodeId(node), epoch: Epoch(epoch) })
+}
+
+fn dots() -> impl Strategy<Value = Dot> {
+    (origins(), 1..20_u64).prop_map(|(origin, counter)| Dot { origin, counter })
+}
+
+pub(crate) fn clocks() -> impl Strategy<Value = Clock> {
+    vec(dots(), 0..12).prop_map(|dots| dots.into_iter().collect())
+}
+
+fn keys() -> impl Strategy<Value = Key> {
+    vec(any::<u8>(), 0..12).prop_map(|key| Key::new("default", &key))
+}
+
+fn versions() -> impl Strategy<Value = Version> {
+    (any::<u64>(), vec(any::<u8>(), 0..24))
+        .prop_map(|(stamp, payload)| Version { stamp: Hlc(stamp), payload: Bytes::from(payload) })
+}
+
+fn entries() -> impl Strategy<Value = Entry> {
+    (vec((dots(), versions()), 0..3), clocks()).prop_map(|(siblings, context)| {
+        let mut entry = Entry { siblings: Vec::new(), context };
+        siblings.into_iter().for_each(|(dot, version)| entry.insert(dot, version));
+        entry
+    })
+}
+
+fn pages() -> impl Strategy<Value = Vec<(Key, Entry)>> {
+    vec((keys(), entries()), 0..4)
+}
+
+fn deltas() -> impl Strategy<Value = Delta> {
+    (keys(), dots(), vec(versions(), 0..3), clocks()).prop_map(|(key, first, versions, context)| {
+        let last = first.counter + (versions.len() as u64).max(1) - 1;
+        let seen = DotRange { origin: first.origin, first: first.counter, last };
+        let siblings = seen.dots().zip(versions).collect();
+        Delta { key, entry: Entry { siblings, context }, seen }
+    })
+}
+
+fn log_pages() -> impl Strategy<Value = LogPage> {
+    (clocks(), pages(), any::<bool>()).prop_map(|(clock, entries, more)| {
+        let mut records = Vec::new();
+        if !entries.is_empty() {
+            let dots = clock.ranges().flat_map(DotRange::dots).take(5);
+            records.extend(dots.enumerate().map(|(index, dot)| (dot, index % entries.len())));
+        }
+        LogPage { clock, entries, records, more }
+    })
+}
+
+fn partitions() -> impl Strategy<Value = PartitionId> {
+    any::<u16>().prop_map(PartitionId)
+}
+
+fn questions() -> impl Strategy<Value = Question> {
+    prop_oneof![
+        (partitions(), keys()).prop_map(|(partition, key)| Question::Read { partition, key }),
+        (partitions(), keys()).prop_map(|(partition, key)| Question::Collect { partition, key }),
+        any::<u64>().prop_map(|since| Question::Echo { since }),
+        (partitions(), clocks()).prop_map(|(partition, clock)| Question::PullLog { partition, clock }),
+        (partitions(), option::of(keys()), option::of(keys()), clocks()).prop_map(
+            |(partition, after, until, first)| {
+                Question::PullFull { partition, request: FullRequest { after, until, first } }
+            }
+        ),
+    ]
+}
+
+pub(crate) fn requests() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        (partitions(), deltas()).prop_map(|(partition, delta)| Request::Delta { partition, delta }),
+        (any::<u64>(), questions()).prop_map(|(id, question)| Request::Ask { id, question }),
+    ]
+}
+
+fn answers() -> impl Strategy<Value = Answer> {
+    let echoes = (origins(), any::<u64>(), any::<u64>(), vec((partitions(), clocks()), 0..4));
+    let pages = (origins(), clocks(), option::of(keys()), option::of(keys()), pages());
+    prop_oneof![
+        (entries(), clocks()).prop_map(|(entry, clock)| Answer::Entry { entry, clock }),
+        (clocks(), any::<u64>()).prop_map(|(dots, stamp)| Answer::Collected { dots, stamp: Hlc(stamp) }),
+        echoes.prop_map(|(origin, tick, wall_ms, changed)| {
+            Answer::Echo(EchoReply { origin, tick, wall_ms, changed })
+        }),
+        log_pages().prop_map(|page| Answer::Log(LogAnswer::Page(page))),
+        Just(Answer::Log(LogAnswer::Full)),
+        pages.prop_map(|(source, clock, after, until, entries)| {
+            Answer::Full(FullPage { source, clock, after, until, entries })
+        }),
+        "\\PC{0,20}".prop_map(Answer::Failed),
+    ]
+}
+
+pub(crate) fn replies() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        any::<u64>().prop_map(|upto| Reply::Ack { upto }),
+        (any::<u64>(), answers()).prop_map(|(id, answer)| Reply::Answer { id, answer }),
+    ]
+}
+
+/// Bytes close to `valid` ones: some changed, some replaced by huge numbers, cut short, or repeated.
+pub(crate) fn mutated(valid: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let spots = vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    let number = option::of((any::<prop::sample::Index>(), any::<u64>(), 0..64_u32));
+    (Just(valid), spots, number, any::<prop::sample::Index>(), 1..4_usize).prop_map(
+        |(mut bytes, spots, number, end, times)| {
+            for (spot, byte) in spots {
+                let spot = spot.index(bytes.len());
+                bytes[spot] = byte;
+            }
+            if let Some((spot, value, shift)) = number {
+                let mut varint = Vec::new();
+                put_varint(&mut varint, value >> shift);
+                let spot = spot.index(bytes.len());
+                bytes.splice(spot..=spot, varint);
+            }
+            if times == 1 {
+                bytes.truncate(end.index(bytes.len()) + 1);
+            }
+            bytes.repeat(times)
+        },
+    )
+}
