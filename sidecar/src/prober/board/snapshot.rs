@@ -1,0 +1,209 @@
+//! The board as one JSON document. What is unknown is `null`.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::peers::Peer;
+use super::{Board, State};
+use crate::clock;
+use crate::config::{Config, Objective};
+use crate::window::{Quantiles, Samples, ratio};
+
+/// See the module. All times are in seconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Snapshot {
+    cluster: Option<String>,
+    /// The own replica's name.
+    own: Option<String>,
+    uptime_seconds: f64,
+    peers: Vec<PeerState>,
+    convergence_seconds: Distribution,
+    stale_read_ratio: Option<f64>,
+    conflict_ratio: Option<f64>,
+    /// Real traffic at the own replica within the window.
+    traffic: TrafficState,
+    canary_keys: Option<f64>,
+    canaries: CanaryState,
+    objectives: Vec<ObjectiveState>,
+    regressions: u64,
+}
+
+/// One peer.
+#[derive(Debug, Serialize)]
+struct PeerState {
+    name: String,
+    api: String,
+    /// Whether the last read was answered.
+    up: Option<bool>,
+    last_error: Option<String>,
+    lag_seconds: Option<f64>,
+    visibility_seconds: Distribution,
+    resolution_seconds: Distribution,
+    stale_read_ratio: Option<f64>,
+    /// Since the start, by outcome.
+    canaries: Outcomes,
+    /// Verdict reads since the start, by result.
+    reads: Reads,
+}
+
+/// Samples of the window.
+#[derive(Debug, Serialize)]
+struct Distribution {
+    count: usize,
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcomes {
+    converged: u64,
+    expired: u64,
+    unreachable: u64,
+    aborted: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Reads {
+    fresh: u64,
+    stale: u64,
+    missing: u64,
+    error: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct TrafficState {
+    writes: u64,
+    conflicts: u64,
+}
+
+/// Canaries over all peers, since the start.
+#[derive(Debug, Serialize)]
+struct CanaryState {
+    written: u64,
+    acknowledged: u64,
+    aborted: u64,
+    /// Shown by every peer in time.
+    converged: u64,
+    /// Not shown by every peer by the deadline.
+    incomplete: u64,
+    under_way: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ObjectiveState {
+    name: &'static str,
+    unit: &'static str,
+    threshold: f64,
+    value: Option<f64>,
+    samples: u64,
+    breached: Option<bool>,
+}
+
+// === impl Board ===
+
+impl Board {
+    /// Everything at this moment.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let (now, config) = (clock::now(), self.live.get());
+        let keys = self.metrics.canary_keys.get();
+        let mut state = self.locked();
+        let window = config.probe.window;
+        let (writes, conflicts) = state.books.traffic.totals(now, window);
+        Snapshot {
+            cluster: state.layout.as_ref().map(|layout| layout.cluster.clone()),
+            own: state.layout.as_ref().map(|layout| layout.own.name.clone()),
+            uptime_seconds: now.saturating_duration_since(state.started).as_secs_f64(),
+            peers: state.peers.iter_mut().map(|(name, peer)| peer.state(name, now, window)).collect(),
+            convergence_seconds: Distribution::of(&mut state.books.convergence, now, window),
+            stale_read_ratio: ratio(state.books.stale.totals(now, window)),
+            conflict_ratio: state.books.traffic.ratio(now, window),
+            traffic: TrafficState { writes, conflicts },
+            canary_keys: (!keys.is_nan()).then_some(keys),
+            canaries: state.canaries(),
+            objectives: state.objectives(now, &config),
+            regressions: self.metrics.regressions(),
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn canaries(&self) -> CanaryState {
+        let tally = &self.books.tally;
+        CanaryState {
+            written: tally.written,
+            acknowledged: tally.acknowledged,
+            aborted: tally.aborted,
+            converged: tally.converged,
+            incomplete: tally.incomplete,
+            under_way: self.books.under_way(),
+        }
+    }
+
+    fn objectives(&mut self, now: Instant, config: &Config) -> Vec<ObjectiveState> {
+        Objective::ALL
+            .into_iter()
+            .map(|objective| {
+                let judged = self.judge(objective, now, config);
+                ObjectiveState {
+                    name: objective.name(),
+                    unit: objective.unit(),
+                    threshold: config.thresholds.of(objective),
+                    value: judged.value,
+                    samples: judged.samples,
+                    breached: judged.breached,
+                }
+            })
+            .collect()
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    fn state(&mut self, name: &str, now: Instant, window: Duration) -> PeerState {
+        let metrics = &self.metrics;
+        let canaries = Outcomes {
+            converged: metrics.converged.get(),
+            expired: metrics.expired.get(),
+            unreachable: metrics.unreachable.get(),
+            aborted: metrics.aborted.get(),
+        };
+        let reads = Reads {
+            fresh: metrics.fresh.get(),
+            stale: metrics.stale.get(),
+            missing: metrics.missing.get(),
+            error: metrics.error.get(),
+        };
+        PeerState {
+            name: name.to_owned(),
+            api: self.api.to_string(),
+            up: self.up,
+            last_error: self.last_error.clone(),
+            lag_seconds: self.ledger.lag(now).map(|lag| lag.as_secs_f64()),
+            visibility_seconds: Distribution::of(&mut self.visibility, now, window),
+            resolution_seconds: Distribution::of(&mut self.resolution, now, window),
+            stale_read_ratio: ratio(self.stale.totals(now, window)),
+            canaries,
+            reads,
+        }
+    }
+}
+
+// === impl Distribution ===
+
+impl Distribution {
+    fn of(samples: &mut Samples, now: Instant, window: Duration) -> Self {
+        let quantiles = samples.quantiles(now, window);
+        let pick = |pick: fn(Quantiles) -> f64| quantiles.map(pick);
+        Self {
+            count: quantiles.map_or(0, |all| all.count),
+            p50: pick(|all| all.p50),
+            p95: pick(|all| all.p95),
+            p99: pick(|all| all.p99),
+        }
+    }
+}

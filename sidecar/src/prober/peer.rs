@@ -1,0 +1,247 @@
+//! The two tasks of one peer: one polls until canaries are seen, one makes the verdict reads.
+//!
+//! Each has at most one request under way, which bounds what a peer that hangs can cost, and they do
+//! not wait for each other. Connections stay open between reads, so none is opened amid a measurement.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use settle_service::worker::{Next, Worker};
+use settle_wire::http::Base;
+use tokio::sync::Notify;
+
+use super::board::NewPeer;
+use super::ring::Value;
+use super::{POLL_RESERVE, Prober, READ_DEADLINE, noted};
+use crate::clock;
+use crate::metrics::Throttled;
+use crate::target::TargetError;
+use crate::verdict::{Canary, Read, Seen, Seq, Slot, judge};
+
+/// A peer that nothing is awaited from is read this often, so that connections stay open and it is
+/// known whether it answers.
+const KEEP_WARM: Duration = Duration::from_secs(10);
+
+/// The pause after the first unanswered poll in a row; it doubles with every further one.
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+
+/// The longest pause between unanswered polls: how late a recovery may be noticed.
+const BACKOFF_MAX: Duration = Duration::from_millis(500);
+
+/// Verdict reads that wait for their time at most.
+const VERDICTS_MAX: usize = 256;
+
+/// A verdict read that would begin later than this is left out: its time must be random, not whenever
+/// the peer happens to answer again.
+const VERDICT_LATENESS_MAX: Duration = Duration::from_millis(50);
+
+/// Verdict reads to be made at one peer.
+#[derive(Debug, Default)]
+pub(crate) struct VerdictQueue {
+    due: Mutex<BTreeSet<(Instant, Seq, Slot)>>,
+    added: Notify,
+}
+
+/// Polls one peer.
+pub(super) struct Poller {
+    prober: Arc<Prober>,
+    name: String,
+    task: String,
+    wake: Arc<Notify>,
+    /// Unanswered polls in a row.
+    failures: u32,
+    /// No poll before this.
+    not_before: Instant,
+    /// The last poll, whatever became of it.
+    asked: Option<Instant>,
+}
+
+/// Makes the verdict reads at one peer.
+pub(super) struct Verdicts {
+    prober: Arc<Prober>,
+    name: String,
+    task: String,
+    wake: Arc<Notify>,
+    queue: Arc<VerdictQueue>,
+}
+
+// === impl VerdictQueue ===
+
+impl VerdictQueue {
+    /// False when too many wait already.
+    pub(crate) fn push(&self, canary: &Canary, at: Instant) -> bool {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        if due.len() >= VERDICTS_MAX {
+            return false;
+        }
+        due.insert((at, canary.seq, canary.slot));
+        drop(due);
+        self.added.notify_one();
+        true
+    }
+
+    /// Wakes the task, which will find that its peer is gone.
+    pub(crate) fn close(&self) {
+        self.added.notify_one();
+    }
+
+    fn first(&self) -> Option<Instant> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).first().map(|(at, ..)| *at)
+    }
+
+    fn pop(&self, now: Instant) -> Option<(Instant, Seq, Slot)> {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.first().filter(|(at, ..)| *at <= now)?;
+        due.pop_first()
+    }
+}
+
+// === impl Prober ===
+
+impl Prober {
+    /// Reads one slot at one peer and puts what was seen on the board.
+    async fn look(&self, peer: &str, api: &Base, slot: Slot) -> Result<Seen, TargetError> {
+        self.board.asked(peer, slot, clock::now());
+        match self.target.read(api, &self.key(slot), READ_DEADLINE).await {
+            Ok(answer) => {
+                let seen = answer.value.map_or(Seen::Absent, |bytes| Value::seen(&bytes, self.run));
+                self.board.observe(peer, &Read { slot, start: answer.sent, end: answer.done, seen });
+                Ok(seen)
+            }
+            Err(error) => {
+                self.board.failed(peer, noted(self, &error));
+                Err(error)
+            }
+        }
+    }
+}
+
+// === impl Poller ===
+
+impl Poller {
+    pub(super) fn new(prober: Arc<Prober>, peer: &NewPeer) -> Self {
+        Self {
+            prober,
+            name: peer.name.clone(),
+            task: format!("poll {}", peer.name),
+            wake: Arc::clone(&peer.wake),
+            failures: 0,
+            not_before: clock::now(),
+            asked: None,
+        }
+    }
+
+    async fn poll(&mut self, api: &Base, slot: Slot) {
+        self.asked = Some(clock::now());
+        if self.prober.look(&self.name, api, slot).await.is_ok() {
+            self.failures = 0;
+        } else {
+            let pause = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(8)).min(BACKOFF_MAX);
+            self.failures = self.failures.saturating_add(1);
+            self.not_before = clock::now() + pause;
+        }
+    }
+
+    /// The slot to read next and when, also if only to keep the connection warm.
+    fn next(&self, read: Option<(Instant, Slot)>) -> (Instant, Slot) {
+        let warm = self.asked.map_or_else(clock::now, |asked| asked + KEEP_WARM);
+        let (due, slot) = read.filter(|(due, _)| *due < warm).unwrap_or((warm, 0));
+        (due.max(self.not_before), slot)
+    }
+}
+
+impl Worker for Poller {
+    type Error = Infallible;
+
+    fn name(&self) -> &str {
+        &self.task
+    }
+
+    async fn work(&mut self) -> Result<Next, Infallible> {
+        let Some(due) = self.prober.board.next_read(&self.name, &self.wake) else { return Ok(Next::Done) };
+        let (at, slot) = self.next(due.read);
+        if at > clock::now() {
+            return Ok(Next::Wait);
+        }
+        match self.prober.afford(1, POLL_RESERVE) {
+            Ok(()) => {
+                self.poll(&due.api, slot).await;
+                Ok(Next::Again)
+            }
+            Err(wait) => {
+                self.not_before = clock::now() + wait;
+                Ok(Next::Wait)
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        let Some(due) = self.prober.board.next_read(&self.name, &self.wake) else { return };
+        let (at, _) = self.next(due.read);
+        tokio::select! {
+            () = self.wake.notified() => {}
+            () = clock::sleep_until(at) => {}
+        }
+    }
+}
+
+// === impl Verdicts ===
+
+impl Verdicts {
+    pub(super) fn new(prober: Arc<Prober>, peer: &NewPeer) -> Self {
+        Self {
+            prober,
+            name: peer.name.clone(),
+            task: format!("verdict {}", peer.name),
+            wake: Arc::clone(&peer.wake),
+            queue: Arc::clone(&peer.verdicts),
+        }
+    }
+
+    async fn read(&self, api: &Base, seq: Seq, slot: Slot) {
+        let board = &self.prober.board;
+        // Before the read begins: what is acknowledged meanwhile is not asked of it.
+        let acknowledged = board.acknowledged(slot).unwrap_or(seq);
+        let seen = self.prober.look(&self.name, api, slot).await;
+        board.verdict(&self.name, seq, seen.ok().map(|seen| judge(acknowledged, seen)), clock::now());
+    }
+}
+
+impl Worker for Verdicts {
+    type Error = Infallible;
+
+    fn name(&self) -> &str {
+        &self.task
+    }
+
+    async fn work(&mut self) -> Result<Next, Infallible> {
+        let board = &self.prober.board;
+        let Some(due) = board.next_read(&self.name, &self.wake) else { return Ok(Next::Done) };
+        let now = clock::now();
+        let Some((at, seq, slot)) = self.queue.pop(now) else { return Ok(Next::Wait) };
+        if now.saturating_duration_since(at) > VERDICT_LATENESS_MAX {
+            board.metrics.throttled(Throttled::InFlight);
+            board.no_verdict(&self.name, seq, now);
+        } else if self.prober.afford(1, 0).is_err() {
+            board.no_verdict(&self.name, seq, now);
+        } else {
+            self.read(&due.api, seq, slot).await;
+        }
+        Ok(Next::Again)
+    }
+
+    async fn wait(&mut self) {
+        let due = async {
+            match self.queue.first() {
+                Some(at) => clock::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.queue.added.notified() => {}
+            () = due => {}
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The sidecar's own routes, beside the common ones of the service: its state as JSON.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use settle_service::admin::{method_not_allowed, not_found};
+use settle_service::http::{Handler, Problem, Request, Response, json, text};
+
+use crate::prober::Prober;
+
+/// What `GET /` answers until there is a page.
+const INDEX: &str = "settle-sidecar\n\n\
+    /v1/state   everything measured, as JSON\n\
+    /metrics    the same for Prometheus\n\
+    /healthz    alive\n\
+    /readyz     ready; never depends on daemon or peers\n\
+    /-/reload   POST: load the configuration anew\n";
+
+/// See the module.
+pub(crate) struct Routes {
+    prober: Arc<Prober>,
+}
+
+// === impl Routes ===
+
+impl Routes {
+    pub(crate) fn new(prober: Arc<Prober>) -> Self {
+        Self { prober }
+    }
+
+    fn state(&self) -> Response {
+        match serde_json::to_value(self.prober.state()) {
+            Ok(state) => json(StatusCode::OK, &state),
+            Err(error) => {
+                let problem = Problem::new("internal", 500, "The state cannot be shown");
+                problem.detail(error.to_string()).into_response()
+            }
+        }
+    }
+}
+
+impl Handler for Routes {
+    async fn handle(&self, request: Request) -> Response {
+        let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        match request.uri().path() {
+            "/v1/state" if reading => self.state(),
+            "/" if reading => text(StatusCode::OK, INDEX),
+            "/" | "/v1/state" => method_not_allowed("GET, HEAD"),
+            _ => not_found(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A Settle cluster, reached through its HTTP interface.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use settle_wire::http::kv::{self, Options};
+use settle_wire::http::{Base, Call, Client, ClientLimits, Response, StatusCode};
+
+use super::{Answer, Layout, Replica, TargetError};
+use crate::traffic::Counters;
+
+/// The reserved bucket of canaries, which every daemon has.
+const BUCKET: &str = "_canary";
+
+/// Keys per page of a listing.
+const PAGE_KEYS: usize = 1000;
+
+/// Bounds of the client. Idle connections outlast the pause between two uses, so that none is opened
+/// amid a measurement, and end before the server's own limit of 30 s.
+const CLIENT: ClientLimits = ClientLimits {
+    connect: Duration::from_secs(1),
+    body_bytes: 8 << 20,
+    idle_connections: 4,
+    idle: Duration::from_secs(25),
+};
+
+/// The own replica's admin endpoint, and a client for all replicas.
+#[derive(Debug, Clone)]
+pub(crate) struct SettleTarget {
+    client: Client,
+    admin: Base,
+}
+
+/// `GET /v1/members`, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Members {
+    cluster: String,
+    #[serde(rename = "self")]
+    own: String,
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Member {
+    name: String,
+    api: String,
+}
+
+/// A page of `GET /v1/keys/{bucket}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page {
+    /// Keys, percent-encoded where they need it.
+    pub(crate) keys: Vec<String>,
+    /// Where the next page begins, if there is one.
+    pub(crate) cursor: Option<String>,
+}
+
+// === impl SettleTarget ===
+
+impl SettleTarget {
+    pub(crate) fn new(admin: Base) -> Self {
+        Self { client: Client::new(CLIENT), admin }
+    }
+
+    /// Asks the own replica who belongs to the layout.
+    pub(crate) async fn layout(&self, deadline: Duration) -> Result<Layout, TargetError> {
+        let (members, _) = self.client.json::<Members>(&self.admin, "/v1/members", deadline).await?;
+        self.sorted(members)
+    }
+
+    /// Reads the own replica's counters.
+    pub(crate) async fn counters(&self, deadline: Duration) -> Result<Counters, TargetError> {
+        let page = self.client.send(&self.admin, &Call::get("/metrics", deadline)).await?;
+        let page = accepted(&self.admin, page, &[StatusCode::OK])?;
+        let text = String::from_utf8_lossy(&page.body);
+        Counters::from_page(&text).ok_or_else(|| TargetError::Nonsense {
+            base: self.admin.clone(),
+            problem: "its metrics have no settle_writes_total",
+        })
+    }
+
+    /// Writes a canary through this replica, which acknowledges it alone.
+    pub(crate) async fn write(
+        &self,
+        replica: &Base,
+        key: &str,
+        value: String,
+        deadline: Duration,
+    ) -> Result<Answer, TargetError> {
+        let options = Options { level: Some("one"), timeout: Some(deadline), ..Options::default() };
+        let call = kv::put(BUCKET, key.as_bytes(), Bytes::from(value), &options, deadline);
+        self.answer(replica, &call, &[StatusCode::NO_CONTENT, StatusCode::OK, StatusCode::CREATED]).await
+    }
+
+    /// Reads what this very replica holds, without any coordination.
+    pub(crate) async fn read(
+        &self,
+        replica: &Base,
+        key: &str,
+        deadline: Duration,
+    ) -> Result<Answer, TargetError> {
+        let options = Options { own_replica: true, ..Options::default() };
+        let call = kv::get(BUCKET, key.as_bytes(), &options, deadline);
+        self.answer(replica, &call, &[StatusCode::OK, StatusCode::NOT_FOUND]).await
+    }
+
+    /// Deletes a canary through this replica.
+    pub(crate) async fn delete(
+        &self,
+        replica: &Base,
+        key: &str,
+        deadline: Duration,
+    ) -> Result<(), TargetError> {
+        let options = Options { level: Some("one"), timeout: Some(deadline), ..Options::default() };
+        let call = kv::delete(BUCKET, key.as_bytes(), &options, deadline);
+        self.answer(replica, &call, &[StatusCode::NO_CONTENT, StatusCode::OK]).await.map(drop)
+    }
+
+    /// A page of the keys that begin with `prefix`, as this replica knows them.
+    pub(crate) async fn keys(
+        &self,
+        replica: &Base,
+        prefix: &str,
+        cursor: Option<&str>,
+        deadline: Duration,
+    ) -> Result<Page, TargetError> {
+        let mut path = format!("/v1/keys/{BUCKET}?limit={PAGE_KEYS}&prefix=");
+        kv::percent_encode(prefix.as_bytes(), &mut path);
+        if let Some(cursor) = cursor {
+            path.push_str("&cursor=");
+            kv::percent_encode(cursor.as_bytes(), &mut path);
+        }
+        let (page, _) = self.client.json::<Page>(replica, &path, deadline).await?;
+        Ok(page)
+    }
+
+    fn sorted(&self, members: Members) -> Result<Layout, TargetError> {
+        let nonsense = |problem| TargetError::Nonsense { base: self.admin.clone(), problem };
+        let mut own = None;
+        let mut peers = Vec::new();
+        for Member { name, api } in members.members {
+            let api = api.parse().map_err(|_| nonsense("the API address of a member is not one"))?;
+            let replica = Replica { name, api };
+            if replica.name == members.own { own = Some(replica) } else { peers.push(replica) }
+        }
+        let own = own.ok_or_else(|| nonsense("it is not among its own members"))?;
+        Ok(Layout { cluster: members.cluster, own, peers })
+    }
+
+    async fn answer(
+        &self,
+        replica: &Base,
+        call: &Call,
+        accept: &[StatusCode],
+    ) -> Result<Answer, TargetError> {
+        let response = accepted(replica, self.client.send(replica, call).await?, accept)?;
+        let value = (response.status == StatusCode::OK).then_some(response.body);
+        Ok(Answer { value, sent: response.sent, done: response.done })
+    }
+}
+
+fn accepted(base: &Base, response: Response, accept: &[StatusCode]) -> Result<Response, TargetError> {
+    if accept.contains(&response.status) {
+        Ok(response)
+    } else {
+        Err(TargetError::Refused { base: base.clone(), status: response.status })
+    }
+}
