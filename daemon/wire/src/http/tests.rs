@@ -110,7 +110,8 @@ async fn failures_are_told_apart() {
     let error = get(&base, DEADLINE).await.unwrap_err();
     assert!(matches!(error.failure, Failure::Closed(_)), "{error}");
 
-    let error = get(&"nobody.invalid:80".parse().unwrap(), DEADLINE).await.unwrap_err();
+    // The kernel itself refuses to connect to the broadcast address.
+    let error = get(&"255.255.255.255:1".parse().unwrap(), DEADLINE).await.unwrap_err();
     assert!(matches!(error.failure, Failure::Unreachable(_)), "{error}");
 
     let call = Call::get("no path", DEADLINE);

@@ -134,7 +134,8 @@ async fn deltas_beyond_the_bound_are_refused_until_some_are_acknowledged() {
 
 #[tokio::test]
 async fn a_peer_that_stops_reading_fills_the_queue_and_is_cut_off() {
-    let stall = Duration::from_millis(100);
+    // Longer than filling the queue can take, once the socket is full.
+    let stall = Duration::from_secs(1);
     let (link, _peer) = played(Limits { queued_bytes: 1 << 20, stall, ..Limits::default() }).await;
     let encoded = delta(1, &[0; 64 << 10]).to_bytes();
     let refused = loop {

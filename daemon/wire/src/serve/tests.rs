@@ -140,11 +140,11 @@ async fn reading_pauses_while_too_much_is_not_durable() {
 
 #[tokio::test]
 async fn a_silent_peer_is_given_up_and_half_a_frame_is_silence() {
-    let node = Node::start(Limits { idle: Duration::from_millis(50), ..Limits::default() }).await;
+    let node = Node::start(Limits { idle: Duration::from_millis(200), ..Limits::default() }).await;
     let mut peer = connect(&node).await;
     let one = frame(&deltas(1));
-    peer.stream_mut().write_all(&one).await.unwrap();
-    peer.stream_mut().write_all(&one[..20]).await.unwrap();
+    // On a slow day the node gives up before it hears anything.
+    let _ = peer.stream_mut().write_all(&[&one[..], &one[..20]].concat()).await;
     assert!(matches!(node.ended().await, Ended::Idle(_)));
 }
 
@@ -154,11 +154,12 @@ async fn a_half_sent_greeting_costs_the_deadline() {
     let node = Node::start(Limits { handshake, ..Limits::default() }).await;
     let mut stream = TcpStream::connect(&node.address).await.unwrap();
     let greeting = frame(&[Greeting::Hello(hello("slow"))]);
-    stream.write_all(&greeting[..greeting.len() / 2]).await.unwrap();
+    // On a slow day the node gives up before it hears anything.
+    let _ = stream.write_all(&greeting[..greeting.len() / 2]).await;
     let served = tokio::time::timeout(LONG, node.served).await.unwrap().unwrap();
     assert!(matches!(served, Served::NotGreeted(HelloError::Timeout(_))), "{served}");
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.unwrap();
+    let _ = stream.read_to_end(&mut rest).await;
     assert!(rest.is_empty());
 }
 
