@@ -233,7 +233,7 @@ impl Partition {
         let mut applied = Applied { ticket: self.ticket, ..Applied::default() };
         let first = match (&self.pull, &page.after) {
             (None, None) => page.clock.clone(),
-            (Some(pull), Some(after)) if pull.passed == *after && self.is_source(pull, page) => {
+            (Some(pull), Some(after)) if pull.passed == *after && Self::continues(pull, page) => {
                 pull.first.clone()
             }
             _ => {
@@ -269,9 +269,13 @@ impl Partition {
         Ok((applied, Progress::Next(request)))
     }
 
-    fn is_source(&self, pull: &Pull, page: &FullPage) -> bool {
-        pull.source == page.source
-            || planted(Plant::ExchangeOutlivesSource) && pull.source.node == page.source.node
+    /// Whether a page belongs to the exchange: from the same life of the sender, and read after the first page was. A
+    /// late page of an earlier exchange lacks what the sender learned before this one began.
+    fn continues(pull: &Pull, page: &FullPage) -> bool {
+        if planted(Plant::ExchangeOutlivesSource) {
+            return pull.source.node == page.source.node;
+        }
+        pull.source == page.source && page.clock.covers(&pull.first)
     }
 
     /// The merged entries of a page's keys, and of those that only this replica has in the page's range.

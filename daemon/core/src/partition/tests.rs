@@ -203,6 +203,53 @@ fn both_exchanges_bring_a_replica_into_step() {
 }
 
 #[test]
+fn log_records_above_a_write_that_was_lost_in_a_crash_are_pruned_too() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    a.put(&key("lost"), "x");
+    let put = a.put(&key("k"), "x");
+    b.change(|partition, transaction| partition.apply(transaction, &put)).unwrap();
+    let clock = b.partition.durable().clone();
+    b.partition.told(NodeId(3), Moment(1), clock, Moment(2));
+    b.change(|partition, transaction| partition.prune(transaction, &[NodeId(3)], 100)).unwrap();
+    assert_eq!((b.partition.log_records(), b.partition.durable().count()), (0, 1));
+}
+
+#[test]
+fn a_log_record_is_pruned_once_although_storage_still_shows_it() {
+    let mut a = Node::new(1);
+    a.put(&key("k"), "1");
+    let clock = a.partition.durable().clone();
+    a.put(&key("k"), "2");
+    a.partition.told(NodeId(2), Moment(1), clock, Moment(2));
+    let mut batch = Batch::default();
+    let mut transaction = Transaction { rows: &a.memory, batch: &mut batch };
+    let tickets = [0; 2].map(|_| a.partition.prune(&mut transaction, &[NodeId(2)], 100).unwrap());
+    assert_eq!((tickets[0].is_some(), tickets[1], a.partition.log_records()), (true, None, 1));
+}
+
+/// Found by the simulator: the receiver gave an exchange up and began anew, and a page of the first one came late.
+#[test]
+fn a_page_that_is_older_than_the_exchange_ends_it() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    for name in ["a", "b", "c", "d"] {
+        a.put(&key(name), "old");
+    }
+    let request = b.partition.open_full(&b.memory, LIMITS).unwrap();
+    let page = a.partition.serve_full(&a.memory, &request, LIMITS).unwrap();
+    let (_, progress) =
+        b.change(|partition, transaction| partition.take_full(transaction, &page, LIMITS)).unwrap();
+    let Progress::Next(second) = progress else { panic!("two pages are needed") };
+    let late = a.partition.serve_full(&a.memory, &second, LIMITS).unwrap();
+    a.put(&key("d"), "new");
+    let request = b.partition.open_full(&b.memory, LIMITS).unwrap();
+    let page = a.partition.serve_full(&a.memory, &request, LIMITS).unwrap();
+    b.change(|partition, transaction| partition.take_full(transaction, &page, LIMITS)).unwrap();
+    let (_, progress) =
+        b.change(|partition, transaction| partition.take_full(transaction, &late, LIMITS)).unwrap();
+    assert_eq!((progress, b.partition.durable().covers(a.partition.durable())), (Progress::Aborted, false));
+}
+
+#[test]
 fn a_restart_recovers_clock_log_and_residue() {
     let (mut a, mut b) = (Node::new(1), Node::new(2));
     a.put(&key("a"), "1");
