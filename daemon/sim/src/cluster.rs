@@ -1,0 +1,206 @@
+//! A cluster of simulated nodes, driven step by step and looked at after every one.
+//!
+//! ```text
+//!   seed ──> shape, schedule ──> clients (writes, reads) ──┐
+//!                                messages (network) ───────┼──> nodes ──> views ──> invariants <── oracle
+//!                                disks, crashes ───────────┘
+//! ```
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "places, partitions, keys and sessions are drawn below the lengths of these vectors"
+)]
+
+use settle_core::clock::Clock;
+use settle_core::dot::NodeId;
+use settle_core::partition::{Moment, Partition};
+
+use crate::broken::Broken;
+use crate::invariants::{self, Look};
+use crate::network::{Kind, Network};
+use crate::node::{Node, Touch};
+use crate::oracle::Oracle;
+use crate::rng::Rng;
+use crate::shape::{Action, Durability, Shape};
+use crate::trace::Trace;
+use crate::view::View;
+
+mod client;
+mod disk;
+mod heal;
+mod messages;
+
+/// A cluster in the middle of a run.
+#[derive(Debug)]
+pub struct Cluster {
+    shape: Shape,
+    rng: Rng,
+    /// Rises by one with every step; all nodes' monotonic time.
+    now: u64,
+    nodes: Vec<Node>,
+    network: Network,
+    oracle: Oracle,
+    trace: Trace,
+    /// Per session and key, the context of its client.
+    sessions: Vec<Vec<Clock>>,
+    /// Per node and partition, the moment up to which a bound was checked.
+    horizons: Vec<Vec<u64>>,
+    healing: bool,
+}
+
+impl Cluster {
+    /// The cluster of a shape, all nodes started.
+    ///
+    /// # Errors
+    /// [`Broken`] when a node does not start.
+    pub fn new(shape: Shape, rng: Rng, trace: Trace) -> Result<Self, Broken> {
+        let nodes =
+            (0..shape.nodes).map(|place| Node::new(place, shape.nodes, shape.partitions, shape.durability));
+        let mut cluster = Self {
+            now: 1,
+            nodes: nodes.collect(),
+            network: Network::new(shape.loss, shape.duplication),
+            oracle: Oracle::new(shape.keys, shape.partitions),
+            trace,
+            sessions: vec![vec![Clock::new(); shape.keys]; shape.sessions],
+            horizons: vec![vec![0; shape.partitions]; shape.nodes],
+            healing: false,
+            shape,
+            rng,
+        };
+        let text = format!("{:?}", cluster.shape);
+        cluster.trace.note(|| text);
+        for place in 0..cluster.nodes.len() {
+            cluster.start(place)?;
+        }
+        cluster.look()?;
+        Ok(cluster)
+    }
+
+    /// Runs the whole schedule, then heals. Returns the trace's hash.
+    ///
+    /// # Errors
+    /// [`Broken`], the first property that did not hold.
+    pub fn run(mut self) -> Result<u64, (u64, Broken)> {
+        for _ in 0..self.shape.steps {
+            self.step().map_err(|broken| (self.trace.step(), broken))?;
+        }
+        self.heal().map_err(|broken| (self.trace.step(), broken))?;
+        Ok(self.trace.hash())
+    }
+
+    fn step(&mut self) -> Result<(), Broken> {
+        self.trace.next_step();
+        self.now += 1;
+        let action = self.shape.action(&mut self.rng);
+        self.trace.mix(&[action as u64]);
+        match action {
+            Action::Write => self.write(false)?,
+            Action::WriteAndCrash => self.write(true)?,
+            Action::Read => self.read()?,
+            Action::Deliver => self.deliver()?,
+            Action::Exchange => self.exchange()?,
+            Action::Flush => self.flush_some()?,
+            Action::Prune => self.prune_some()?,
+            Action::Sweep => self.sweep_some()?,
+            Action::Echo => self.echo(),
+            Action::Crash => self.crash_some()?,
+            Action::Start => self.start_some()?,
+            Action::Link => self.toggle_link(),
+            Action::DiskFault => self.fail_disk(),
+        }
+        self.look()?;
+        self.check_bounds()
+    }
+
+    /// Some node that runs.
+    fn some_node(&mut self) -> Option<usize> {
+        let up: Vec<usize> = (0..self.nodes.len()).filter(|place| self.nodes[*place].up).collect();
+        up.get(self.rng.below(up.len())).copied()
+    }
+
+    /// Some other place.
+    fn some_other(&mut self, place: usize) -> usize {
+        let other = self.rng.below(self.nodes.len() - 1);
+        if other >= place { other + 1 } else { other }
+    }
+
+    fn some_partition(&mut self) -> usize {
+        self.rng.below(self.shape.partitions)
+    }
+
+    fn partition(&mut self, place: usize, index: usize) -> &mut Partition {
+        &mut self.nodes[place].partitions[index]
+    }
+
+    fn others(&self, place: usize) -> Vec<NodeId> {
+        self.nodes.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, node)| node.id).collect()
+    }
+
+    /// Looks at every replica that may have changed, as its clients could, and judges it.
+    fn look(&mut self) -> Result<(), Broken> {
+        for place in 0..self.nodes.len() {
+            let touched = std::mem::take(&mut self.nodes[place].touched);
+            if touched == Touch::Untouched || !self.nodes[place].up {
+                continue;
+            }
+            for index in 0..self.shape.partitions {
+                let node = &self.nodes[place];
+                let now = View::read(&node.partitions[index], index, &node.disk, &self.oracle)?;
+                let look = Look {
+                    place,
+                    partition: index,
+                    before: &node.views[index],
+                    now: &now,
+                    touched,
+                    always: self.shape.durability == Durability::Always,
+                    oracle: &self.oracle,
+                };
+                invariants::check(&look)?;
+                for key in &now.keys {
+                    let history = &mut self.oracle.keys[key.key];
+                    history.published = history.published.or(key.clocked);
+                    self.trace.mix(key.siblings.words());
+                    self.trace.mix(key.seen.words());
+                }
+                self.nodes[place].views[index] = now;
+            }
+            if touched == Touch::Restarted {
+                self.horizons[place].fill(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what every node can prove of its freshness.
+    fn check_bounds(&mut self) -> Result<(), Broken> {
+        if self.shape.durability != Durability::Always {
+            return Ok(());
+        }
+        for place in 0..self.nodes.len() {
+            if !self.nodes[place].up {
+                continue;
+            }
+            let others = self.others(place);
+            for index in 0..self.shape.partitions {
+                let now = Moment(self.now);
+                let Some(bound) = self.partition(place, index).bound(&others, now) else { continue };
+                let horizon = self.now - bound;
+                let from = self.horizons[place][index];
+                invariants::bound::check(
+                    &self.oracle,
+                    &self.nodes[place].views[index],
+                    place,
+                    from..horizon,
+                )?;
+                self.horizons[place][index] = from.max(horizon);
+            }
+        }
+        Ok(())
+    }
+
+    /// The kind of traffic that moves next.
+    fn some_kind(&mut self) -> Kind {
+        self.rng.pick(&[Kind::Delta, Kind::Delta, Kind::Exchange, Kind::Exchange, Kind::Echo])
+    }
+}

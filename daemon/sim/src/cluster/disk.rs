@@ -1,0 +1,152 @@
+//! What disks and processes do: get a stage further, fail, crash, start; and the kernel's own cleaning.
+
+use settle_core::storage::StorageError;
+
+use crate::broken::Broken;
+use crate::node::Touch;
+use crate::shape::Durability;
+
+use super::Cluster;
+
+impl Cluster {
+    /// A change was staged: with some probability it becomes durable at once, else whenever the disk gets to it.
+    pub(super) fn maybe_flush(&mut self, place: usize) -> Result<(), Broken> {
+        if !self.healing && !self.rng.chance(self.shape.eager) {
+            return Ok(());
+        }
+        self.flush(place)
+    }
+
+    pub(super) fn flush(&mut self, place: usize) -> Result<(), Broken> {
+        match self.nodes[place].flush() {
+            Ok(kept) => {
+                self.acknowledge(place, kept);
+                Ok(())
+            }
+            Err(error) => self.disk_did(place, Err(error)),
+        }
+    }
+
+    /// One stage, or all, of some node's disk.
+    pub(super) fn flush_some(&mut self) -> Result<(), Broken> {
+        let Some(place) = self.some_node() else { return Ok(()) };
+        let (staged, written) = self.nodes[place].backlog();
+        let stage = self.rng.below(5);
+        self.trace.note(|| format!("node {place}: disk stage {stage} of {staged} staged, {written} written"));
+        let never = self.shape.durability == Durability::Never;
+        match stage {
+            0 | 1 => {
+                let count = 1 + self.rng.below(staged);
+                let sync = !never && self.rng.chance(300);
+                let result = self.nodes[place].write_out(count, sync);
+                self.disk_did(place, result)
+            }
+            2 if !never => {
+                let result = self.nodes[place].sync();
+                self.disk_did(place, result)
+            }
+            3 => {
+                let count = 1 + self.rng.below(written);
+                let kept = self.nodes[place].report(count);
+                self.acknowledge(place, kept);
+                Ok(())
+            }
+            _ => self.flush(place),
+        }
+    }
+
+    /// A failed disk ends the node's life: what was in the failed commit may or may not be there afterwards.
+    pub(super) fn disk_did(&mut self, place: usize, result: Result<(), StorageError>) -> Result<(), Broken> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.trace.note(|| format!("node {place}: {error}"));
+                self.crash(place)
+            }
+        }
+    }
+
+    pub(super) fn fail_disk(&mut self) {
+        if let Some(place) = self.some_node() {
+            self.trace.note(|| format!("node {place}: the next commit will fail"));
+            self.nodes[place].disk.fail_next(StorageError::Io("simulated".to_owned()));
+        }
+    }
+
+    pub(super) fn crash_some(&mut self) -> Result<(), Broken> {
+        match self.some_node() {
+            Some(place) => self.crash(place),
+            None => Ok(()),
+        }
+    }
+
+    /// Crashes a node; mostly it starts again at once.
+    pub(super) fn crash(&mut self, place: usize) -> Result<(), Broken> {
+        let unsynced = self.nodes[place].disk.unsynced_commits();
+        let keep = self.rng.below(unsynced + 2);
+        self.trace.note(|| format!("node {place} crashes, {keep} of {unsynced} unsynced commits survive"));
+        self.nodes[place].crash(keep);
+        if self.healing || self.rng.chance(700) { self.start(place) } else { Ok(()) }
+    }
+
+    pub(super) fn start_some(&mut self) -> Result<(), Broken> {
+        match (0..self.nodes.len()).find(|place| !self.nodes[*place].up) {
+            Some(place) => self.start(place),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts a node; its wall clock may have gone back.
+    pub(super) fn start(&mut self, place: usize) -> Result<(), Broken> {
+        let wall_ms = (1_000 + self.now).saturating_sub(self.rng.pick(&[0, 0, 500]));
+        let random = (self.rng.bits() & 0xffff) as u16;
+        self.nodes[place].start(wall_ms, random)?;
+        let epoch = self.nodes[place].epoch;
+        self.trace.mix(&[place as u64, epoch.0]);
+        self.trace.note(|| format!("node {place} starts, epoch {:x}", epoch.0));
+        Ok(())
+    }
+
+    pub(super) fn toggle_link(&mut self) {
+        let place = self.rng.below(self.nodes.len());
+        let other = self.some_other(place);
+        self.network.toggle(place, other);
+        let cut = self.network.is_cut(place, other);
+        self.trace.note(|| format!("link {place} to {other}: {}", if cut { "cut" } else { "restored" }));
+    }
+
+    pub(super) fn prune_some(&mut self) -> Result<(), Broken> {
+        let Some(place) = self.some_node() else { return Ok(()) };
+        let rows_max = self.rng.pick(&[1, 3, 1000]);
+        let index = self.some_partition();
+        self.prune(place, index, rows_max)?;
+        self.maybe_flush(place)
+    }
+
+    /// Prunes once; whether there was anything to do.
+    pub(super) fn prune(&mut self, place: usize, index: usize, rows_max: usize) -> Result<bool, Broken> {
+        let others = self.others(place);
+        let ticket = self.nodes[place]
+            .change(index, |partition, transaction| partition.prune(transaction, &others, rows_max))?;
+        self.trace.note(|| format!("node {place} prunes partition {index}: {ticket:?}"));
+        Ok(ticket.is_some())
+    }
+
+    pub(super) fn sweep_some(&mut self) -> Result<(), Broken> {
+        let Some(place) = self.some_node() else { return Ok(()) };
+        let keys_max = self.rng.pick(&[1, 2, 1000]);
+        let index = self.some_partition();
+        let ticket = self.nodes[place]
+            .change(index, |partition, transaction| partition.sweep(transaction, keys_max))?;
+        self.trace.note(|| format!("node {place} sweeps partition {index}: {ticket:?}"));
+        self.maybe_flush(place)
+    }
+
+    /// Ends a node's process in good order and starts it from its disk.
+    pub(super) fn restart(&mut self, place: usize) -> Result<(), Broken> {
+        self.nodes[place].crash(usize::MAX);
+        self.start(place)?;
+        self.nodes[place].touch(Touch::Restarted);
+        Ok(())
+    }
+}

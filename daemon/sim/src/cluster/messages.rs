@@ -1,0 +1,221 @@
+//! What messages do when they arrive. The same code serves the lossy network and the healing at the end.
+
+use settle_core::clock::Clock;
+use settle_core::codec::{Decode, Encode};
+use settle_core::dot::Epoch;
+use settle_core::partition::{
+    Delta, FullPage, FullRequest, LogAnswer, LogPage, Moment, PageLimits, Progress,
+};
+
+use crate::broken::Broken;
+use crate::network::{Body, EchoAnswer, EchoRequest, Envelope};
+
+use super::Cluster;
+
+impl Cluster {
+    pub(super) fn envelope(&self, from: usize, to: usize, partition: usize, body: Body) -> Envelope {
+        Envelope { from, from_epoch: self.nodes[from].epoch, to, partition, body }
+    }
+
+    pub(super) fn send(&mut self, from: usize, to: usize, partition: usize, body: Body) {
+        let envelope = self.envelope(from, to, partition, body);
+        self.network.send(&mut self.rng, envelope);
+    }
+
+    /// One message arrives; its answer is sent.
+    pub(super) fn deliver(&mut self) -> Result<(), Broken> {
+        let kind = self.some_kind();
+        let Some(envelope) = self.network.arrive(&mut self.rng, kind) else { return Ok(()) };
+        if let Some(answer) = self.receive(envelope)? {
+            self.network.send(&mut self.rng, answer);
+        }
+        Ok(())
+    }
+
+    /// A node asks another for what it lacks, by log or in full.
+    pub(super) fn exchange(&mut self) -> Result<(), Broken> {
+        let Some(place) = self.some_node() else { return Ok(()) };
+        let from = self.some_other(place);
+        let index = self.some_partition();
+        // An exchange under way is given up now and then, as after a deadline.
+        let busy = self.partition(place, index).is_pulling() && !self.rng.chance(300);
+        let full = !busy && self.rng.chance(self.shape.full);
+        let request = self.opening(place, from, index, full)?;
+        self.trace.note(|| format!("node {place} begins with {from}: {}", request.body.name()));
+        self.network.send(&mut self.rng, request);
+        Ok(())
+    }
+
+    /// The message that opens an exchange.
+    pub(super) fn opening(
+        &mut self,
+        place: usize,
+        from: usize,
+        index: usize,
+        full: bool,
+    ) -> Result<Envelope, Broken> {
+        let limits = self.limits();
+        let node = &mut self.nodes[place];
+        let partition = &mut node.partitions[index];
+        let body = if full {
+            Body::FullRequest(partition.open_full(&node.disk, limits)?.to_bytes())
+        } else {
+            Body::LogRequest(partition.durable().to_bytes())
+        };
+        Ok(self.envelope(place, from, index, body))
+    }
+
+    fn limits(&self) -> PageLimits {
+        // Pages stay small while things go wrong; healing has only to end.
+        if self.healing { PageLimits { records: 8, bytes: 1 << 20 } } else { self.shape.limits }
+    }
+
+    /// A node asks another for its clocks.
+    pub(super) fn echo(&mut self) {
+        let Some(place) = self.some_node() else { return };
+        let other = self.some_other(place);
+        let request = self.echo_request(place, other);
+        self.network.send(&mut self.rng, request);
+    }
+
+    pub(super) fn echo_request(&self, place: usize, other: usize) -> Envelope {
+        let node = &self.nodes[place];
+        let request = EchoRequest { asked: self.now, epoch: node.epoch, base: node.peers[other].base };
+        self.envelope(place, other, 0, Body::EchoRequest(request))
+    }
+
+    /// What a message does to its receiver, and the answer.
+    pub(super) fn receive(&mut self, envelope: Envelope) -> Result<Option<Envelope>, Broken> {
+        let Envelope { from, from_epoch, to, partition, body } = envelope;
+        self.trace.note(|| format!("{} from node {from} reaches node {to}", body.name()));
+        self.trace.mix(&[from as u64, to as u64, partition as u64]);
+        if !self.nodes[to].up {
+            return Ok(None);
+        }
+        self.meet(to, from, from_epoch);
+        let answer = match body {
+            Body::Delta(bytes) => {
+                self.take_delta(to, partition, &Delta::from_bytes(bytes)?)?;
+                None
+            }
+            Body::LogRequest(bytes) => Some(self.serve_log(to, partition, &Clock::from_bytes(bytes)?)?),
+            Body::LogPage(bytes) => self.take_log(to, from, partition, &LogPage::from_bytes(bytes)?)?,
+            Body::LogFull => Some(self.opening(to, from, partition, true)?.body),
+            Body::FullRequest(bytes) => {
+                Some(self.serve_full(to, partition, &FullRequest::from_bytes(bytes)?)?)
+            }
+            Body::FullPage(bytes) => self.take_full(to, partition, &FullPage::from_bytes(bytes)?)?,
+            Body::EchoRequest(request) => Some(self.answer_echo(to, request)),
+            Body::EchoAnswer(answer) => {
+                self.take_echo(to, from, from_epoch, answer)?;
+                None
+            }
+        };
+        // The receiver's disk may have failed meanwhile.
+        let up = self.nodes[to].up;
+        Ok(answer.filter(|_| up).map(|body| self.envelope(to, from, partition, body)))
+    }
+
+    /// A node learns of a peer's life; in a new one, nothing that the old one told counts any more.
+    fn meet(&mut self, place: usize, peer: usize, epoch: Epoch) {
+        if self.nodes[place].peers[peer].epoch >= Some(epoch) {
+            return;
+        }
+        self.nodes[place].peers[peer].epoch = Some(epoch);
+        self.nodes[place].peers[peer].base = None;
+        let id = self.nodes[peer].id;
+        for partition in &mut self.nodes[place].partitions {
+            partition.forget(id);
+        }
+    }
+
+    pub(super) fn take_delta(&mut self, place: usize, index: usize, delta: &Delta) -> Result<(), Broken> {
+        self.nodes[place].change(index, |partition, transaction| partition.apply(transaction, delta))?;
+        self.maybe_flush(place)
+    }
+
+    fn serve_log(&self, place: usize, index: usize, theirs: &Clock) -> Result<Body, Broken> {
+        let node = &self.nodes[place];
+        Ok(match node.partitions[index].serve_log(&node.disk, theirs, self.limits())? {
+            LogAnswer::Page(page) => Body::LogPage(page.to_bytes()),
+            LogAnswer::Full => Body::LogFull,
+        })
+    }
+
+    fn take_log(
+        &mut self,
+        place: usize,
+        from: usize,
+        index: usize,
+        page: &LogPage,
+    ) -> Result<Option<Body>, Broken> {
+        self.nodes[place].change(index, |partition, transaction| partition.take_log(transaction, page))?;
+        self.maybe_flush(place)?;
+        if !page.more || !self.nodes[place].up {
+            return Ok(None);
+        }
+        Ok(Some(self.opening(place, from, index, false)?.body))
+    }
+
+    fn serve_full(&self, place: usize, index: usize, request: &FullRequest) -> Result<Body, Broken> {
+        let node = &self.nodes[place];
+        let page = node.partitions[index].serve_full(&node.disk, request, self.limits())?;
+        Ok(Body::FullPage(page.to_bytes()))
+    }
+
+    fn take_full(&mut self, place: usize, index: usize, page: &FullPage) -> Result<Option<Body>, Broken> {
+        let limits = self.limits();
+        let (_, progress) = self.nodes[place]
+            .change(index, |partition, transaction| partition.take_full(transaction, page, limits))?;
+        self.trace.note(|| format!("node {place}: {progress:?}"));
+        self.maybe_flush(place)?;
+        Ok(match progress {
+            Progress::Next(request) => Some(Body::FullRequest(request.to_bytes())),
+            Progress::Done | Progress::Aborted => None,
+        })
+    }
+
+    fn answer_echo(&self, place: usize, request: EchoRequest) -> Body {
+        let node = &self.nodes[place];
+        let clocks = node.partitions.iter().map(|partition| {
+            let same = request
+                .base
+                .is_some_and(|(epoch, tick)| epoch == node.epoch && partition.changed_at() <= tick);
+            (!same).then(|| partition.echo().to_bytes())
+        });
+        let clocks = clocks.collect();
+        Body::EchoAnswer(EchoAnswer { request, tick: node.tick, clocks })
+    }
+
+    /// An answer counts only between the two lives in which it was asked and given, and if the answer that it refers
+    /// to is the last one that was taken.
+    fn take_echo(
+        &mut self,
+        place: usize,
+        from: usize,
+        epoch: Epoch,
+        answer: EchoAnswer,
+    ) -> Result<(), Broken> {
+        let EchoAnswer { request, tick, clocks } = answer;
+        let peer = self.nodes[place].peers[from];
+        let relative = clocks.iter().any(Option::is_none);
+        let void = request.epoch != self.nodes[place].epoch
+            || peer.epoch != Some(epoch)
+            || relative && request.base != peer.base;
+        if void {
+            return Ok(());
+        }
+        let (id, asked, now) = (self.nodes[from].id, Moment(request.asked), Moment(self.now));
+        for (index, clock) in clocks.into_iter().enumerate() {
+            match clock {
+                Some(bytes) => {
+                    let told = Clock::from_bytes(bytes)?;
+                    self.partition(place, index).told(id, asked, told, now);
+                }
+                None => self.partition(place, index).told_same(id, asked, now),
+            }
+        }
+        self.nodes[place].peers[from].base = Some((epoch, tick));
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! Durable reads never show what a crash can take back: what can be read changes only when commits are reported, never
+//! shrinks under `always`, and a restart of a node at rest changes nothing.
+
+use crate::broken::Broken;
+use crate::node::Touch;
+
+use super::Look;
+
+/// Checks the difference between two looks at one replica.
+///
+/// # Errors
+/// [`Broken`] when something appeared too early or was taken back.
+pub fn check(look: &Look<'_>) -> Result<(), Broken> {
+    let broken = |text: &str| {
+        let text = format!("node {}, partition {}: {text}", look.place, look.partition);
+        Err(Broken::new("durable", text))
+    };
+    match look.touched {
+        Touch::Untouched | Touch::Staged if look.before != look.now => {
+            broken("a change could be read or was told before its commit was reported")
+        }
+        Touch::Reported if !look.now.covers(look.before) => broken("a commit made seen writes unseen"),
+        Touch::Restarted if look.always && !look.now.covers(look.before) => {
+            broken("a crash took back what had been read or told")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks a restart at rest; `same`: views and counts are what they were.
+///
+/// # Errors
+/// [`Broken`] when they are not.
+pub fn check_restart(same: bool, place: usize) -> Result<(), Broken> {
+    if same {
+        return Ok(());
+    }
+    Err(Broken::new("durable", format!("node {place} is not what it was after a restart at rest")))
+}

@@ -1,0 +1,143 @@
+//! Every property can fail.
+
+use bytes::Bytes;
+use settle_core::clock::Clock;
+use settle_core::dot::{Dot, Epoch, NodeId, Origin};
+use settle_core::key::Key;
+use settle_core::partition::Partition;
+use settle_store::SimDisk;
+
+use super::residue::Leftover;
+use super::*;
+use crate::oracle::Made;
+use crate::view::KeyView;
+
+fn dot(counter: u64) -> Dot {
+    Dot { origin: Origin { node: NodeId(1), epoch: Epoch(1) }, counter }
+}
+
+/// One key with a put, and a delete of it; both acknowledged.
+fn history() -> Oracle {
+    let mut oracle = Oracle::new(1, 1);
+    for (counter, payload) in [(1, Some(Bytes::from_static(b"v"))), (2, None)] {
+        let context: Clock = (1..=counter).map(dot).collect();
+        let made = Made {
+            key: 0,
+            dot: dot(counter),
+            payload,
+            contexts: [&Clock::new(), &context],
+            over: None,
+            coordinator: 0,
+        };
+        let write = oracle.made(made).unwrap();
+        oracle.acknowledge(counter * 10, 0, write);
+    }
+    oracle
+}
+
+fn bits(numbers: &[usize]) -> Bits {
+    numbers.iter().fold(Bits::default(), |mut bits, number| {
+        bits.add(*number);
+        bits
+    })
+}
+
+/// A view of the key that shows `siblings` and has seen `clocked`.
+fn view(siblings: &[usize], clocked: &[usize]) -> View {
+    let clock = clocked.iter().map(|number| dot(*number as u64 + 1)).collect();
+    let (siblings, clocked) = (bits(siblings), bits(clocked));
+    View { clock, keys: vec![KeyView { siblings, clocked, seen: clocked, ..KeyView::default() }] }
+}
+
+fn look(before: &View, now: &View, touched: Touch) -> Result<(), &'static str> {
+    let oracle = history();
+    let look = Look { place: 1, partition: 0, before, now, touched, always: true, oracle: &oracle };
+    check(&look).map_err(|broken| broken.property)
+}
+
+#[test]
+fn a_replica_may_show_what_it_has_seen_and_nothing_superseded() {
+    let empty = view(&[], &[]);
+    let check = |siblings: &[usize], seen: &[usize]| look(&empty, &view(siblings, seen), Touch::Reported);
+    assert_eq!(check(&[0], &[0]), Ok(()));
+    assert_eq!(check(&[], &[0, 1]), Ok(()));
+    assert_eq!(check(&[0], &[0, 1]), Err("superseded"));
+    assert_eq!(check(&[0], &[]), Err("covered"));
+    assert_eq!(check(&[], &[0]), Err("kept"));
+    let mut strange = view(&[], &[]);
+    strange.keys[0].strangers.push(dot(9));
+    assert_eq!(look(&empty, &strange, Touch::Reported), Err("covered"));
+}
+
+#[test]
+fn a_delete_may_be_known_by_its_effect_if_some_replica_has_it() {
+    let mut oracle = history();
+    assert!(!oracle.keys[0].is_deleted(0));
+    oracle.keys[0].published = bits(&[1]);
+    assert!(oracle.keys[0].is_deleted(0) && !oracle.keys[0].is_deleted(1));
+}
+
+#[test]
+fn what_was_readable_stays_and_nothing_is_readable_too_early() {
+    let (empty, put) = (view(&[], &[]), view(&[0], &[0]));
+    assert_eq!(look(&empty, &put, Touch::Staged), Err("durable"));
+    assert_eq!(look(&put, &empty, Touch::Reported), Err("durable"));
+    assert_eq!(look(&put, &empty, Touch::Restarted), Err("durable"));
+    assert_eq!(look(&empty, &put, Touch::Restarted), Ok(()));
+    assert!(durable::check_restart(true, 0).is_ok() && durable::check_restart(false, 0).is_err());
+}
+
+#[test]
+fn acknowledged_writes_are_reflected_where_they_must_be() {
+    let oracle = history();
+    let (all, put) = (view(&[], &[0, 1]), view(&[0], &[0]));
+    assert!(acknowledged::check(&oracle, &all, 0, |_| true).is_ok());
+    assert!(acknowledged::check(&oracle, &put, 0, |_| true).is_err());
+    assert!(acknowledged::check(&oracle, &put, 0, |coordinator| coordinator == 1).is_ok());
+    // The put was acknowledged at 10, the delete at 20.
+    assert!(bound::check(&oracle, &put, 0, 0..20).is_ok());
+    assert!(bound::check(&oracle, &put, 0, 0..21).is_err());
+    assert!(bound::check(&oracle, &put, 0, 21..40).is_ok());
+    assert!(bound::check_provable(Some(5), 5, 0).is_ok());
+    assert!(bound::check_provable(Some(6), 5, 0).is_err() && bound::check_provable(None, 5, 0).is_err());
+}
+
+#[test]
+fn replicas_that_differ_have_not_converged() {
+    let oracle = history();
+    let (put, all) = ([view(&[0], &[0])], [view(&[], &[0, 1])]);
+    let silent = [view(&[0], &[0, 1])];
+    let agree = |a: &[View], b: &[View]| convergence::check(&oracle, [a, b].into_iter()).is_ok();
+    assert!(agree(&put, &put.clone()));
+    assert!(!agree(&put, &all) && !agree(&put, &silent) && !agree(&all, &silent));
+}
+
+#[test]
+fn a_dot_is_minted_once() {
+    let mut oracle = history();
+    let none = Clock::new();
+    let again =
+        Made { key: 0, dot: dot(2), payload: None, contexts: [&none, &none], over: None, coordinator: 2 };
+    assert_eq!(oracle.made(again).unwrap_err().property, "dots");
+}
+
+#[test]
+fn nothing_is_left_over_but_the_names_of_lost_writes() {
+    let origin = Origin { node: NodeId(1), epoch: Epoch(2) };
+    let partition = Partition::open(Oracle::partition_id(0), origin, &SimDisk::new()).unwrap();
+    let leftover = |row, value, context: &[Dot], held, living| Leftover {
+        key: Key::new("default", b"k"),
+        row,
+        value,
+        context: context.iter().copied().collect(),
+        held,
+        living,
+    };
+    let passes = |left: Leftover| residue::check(&partition, 0, &[left]).is_ok();
+    assert!(passes(leftover(false, false, &[], false, false)));
+    assert!(passes(leftover(true, true, &[], false, false)));
+    assert!(!passes(leftover(true, false, &[], false, false)), "an empty row");
+    assert!(!passes(leftover(true, true, &[dot(1)], true, false)), "a context that exchanges should settle");
+    assert!(!passes(leftover(true, true, &[dot(1)], false, true)), "a write whose node still has it");
+    assert!(!passes(leftover(true, true, &[dot(1)], false, false)), "the partition does not know of it");
+}

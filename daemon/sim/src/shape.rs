@@ -1,0 +1,161 @@
+//! What kind of cluster and schedule a seed stands for. Everything is drawn from the seed, so that one number is
+//! enough to replay a run.
+
+use settle_core::partition::PageLimits;
+
+use crate::rng::Rng;
+
+/// When a node calls a write kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// After a sync: what is not synced is neither acknowledged nor told.
+    #[default]
+    Always,
+    /// At once; a sync follows some time later.
+    Interval,
+    /// At once; nothing is ever synced but epochs.
+    Never,
+}
+
+/// Which of the client's writes supersede everything that their coordinator has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resolvers {
+    /// All.
+    #[default]
+    Lww,
+    /// None: a write supersedes what its context covers.
+    Siblings,
+    /// Those of every other key.
+    Mixed,
+}
+
+/// What a step of the schedule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Action {
+    /// A client writes or deletes.
+    #[default]
+    Write,
+    /// A client writes, the delta is sent, and the coordinator crashes before its sync.
+    WriteAndCrash,
+    /// A client reads, and keeps the context.
+    Read,
+    /// One message arrives.
+    Deliver,
+    /// A node begins an exchange.
+    Exchange,
+    /// A node's disk gets one stage further.
+    Flush,
+    /// A node drops log records that all have.
+    Prune,
+    /// A node drops explicit contexts that its clock covers.
+    Sweep,
+    /// A node sends an echo.
+    Echo,
+    /// A node crashes.
+    Crash,
+    /// A node that is down starts.
+    Start,
+    /// A link is cut or restored.
+    Link,
+    /// A node's disk fails at its next commit.
+    DiskFault,
+}
+
+/// The parameters of one run.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Replicas; each holds all partitions.
+    pub nodes: usize,
+    /// Partitions that share each node's disk.
+    pub partitions: usize,
+    /// Keys, spread over the partitions in turn.
+    pub keys: usize,
+    /// Client sessions.
+    pub sessions: usize,
+    /// Steps before everything heals.
+    pub steps: u64,
+    /// When a write counts as kept.
+    pub durability: Durability,
+    /// How writes choose what they supersede.
+    pub resolvers: Resolvers,
+    /// How many of 1,000 changes are made durable at once.
+    pub eager: usize,
+    /// How many of 1,000 exchanges are full from their beginning.
+    pub full: usize,
+    /// How many of 1,000 messages are lost.
+    pub loss: usize,
+    /// How many of 1,000 messages arrive twice.
+    pub duplication: usize,
+    /// How large pages are.
+    pub limits: PageLimits,
+    /// What the schedule does how often.
+    pub weights: Vec<(Action, usize)>,
+}
+
+impl Shape {
+    /// The shape that `rng`'s seed stands for.
+    #[must_use]
+    pub fn draw(rng: &mut Rng) -> Self {
+        let durability =
+            rng.pick(&[Durability::Always, Durability::Always, Durability::Interval, Durability::Never]);
+        Self {
+            nodes: rng.pick(&[2, 3, 3, 3, 3, 3, 3, 4]),
+            partitions: rng.pick(&[1, 1, 1, 2]),
+            keys: rng.pick(&[2, 3, 4, 6]),
+            sessions: 3,
+            steps: 400,
+            durability,
+            resolvers: rng.pick(&[Resolvers::Lww, Resolvers::Siblings, Resolvers::Mixed]),
+            eager: rng.pick(&[0, 300, 700, 1000, 1000]),
+            full: rng.pick(&[100, 400, 700]),
+            loss: rng.pick(&[0, 100, 300]),
+            duplication: rng.pick(&[0, 100, 300]),
+            limits: PageLimits { records: rng.pick(&[1, 1, 2, 4]), bytes: rng.pick(&[1, 80, 1 << 20]) },
+            weights: weights(rng, durability),
+        }
+    }
+
+    /// Whether writes of this key supersede everything seen.
+    #[must_use]
+    pub fn is_lww(&self, key: usize) -> bool {
+        match self.resolvers {
+            Resolvers::Lww => true,
+            Resolvers::Siblings => false,
+            Resolvers::Mixed => key.is_multiple_of(2),
+        }
+    }
+
+    /// One action, by the weights.
+    pub fn action(&self, rng: &mut Rng) -> Action {
+        let total = self.weights.iter().map(|(_, weight)| weight).sum();
+        let mut drawn = rng.below(total);
+        for (action, weight) in &self.weights {
+            if drawn < *weight {
+                return *action;
+            }
+            drawn -= weight;
+        }
+        Action::default()
+    }
+}
+
+fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
+    // Calm runs reach states that crashes keep tearing down, and the other way round.
+    let crash = rng.pick(&[4, 12, 30]);
+    let lazy = if durability == Durability::Never { 20 } else { 80 };
+    vec![
+        (Action::Write, rng.pick(&[120, 200, 260])),
+        (Action::WriteAndCrash, crash),
+        (Action::Read, 100),
+        (Action::Deliver, rng.pick(&[250, 400, 600])),
+        (Action::Exchange, rng.pick(&[30, 60])),
+        (Action::Flush, lazy),
+        (Action::Prune, 25),
+        (Action::Sweep, 15),
+        (Action::Echo, rng.pick(&[40, 80])),
+        (Action::Crash, crash),
+        (Action::Start, 60),
+        (Action::Link, 8),
+        (Action::DiskFault, crash / 4),
+    ]
+}
