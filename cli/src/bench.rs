@@ -11,7 +11,6 @@ mod etcd;
 mod grpc;
 mod http;
 mod load;
-mod process;
 mod progress;
 mod report;
 mod rounds;

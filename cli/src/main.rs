@@ -15,12 +15,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch replicas on this machine converge under real traffic, measured by a sidecar.
+    Demo(settle::demo::Args),
     /// Compare three local nodes with three nodes of etcd: throughput, latency, CPU per operation.
     Bench(settle::bench::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Demo(arguments) => settle::demo::main(&arguments),
         Command::Bench(arguments) => settle::bench::main(&arguments),
     }
 }

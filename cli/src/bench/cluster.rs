@@ -1,23 +1,21 @@
 //! Three servers of one system on loopback, with data directories that vanish with them.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use settle_wire::http::{Client, ClientLimits};
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
-use super::process::Server;
-use super::{System, http};
+use super::{System, usage};
+use crate::processes::Server;
+use crate::readiness::{self, START_DEADLINE};
 
 /// Nodes of each system; a majority is two.
 pub(super) const NODES: usize = 3;
-
-/// From the start of the processes until all say they are ready.
-const START_DEADLINE: Duration = Duration::from_secs(30);
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A running system. Dropping it kills its processes, then removes its directory: in that order,
 /// which is the order of the fields.
@@ -53,7 +51,7 @@ impl Cluster {
 
     /// CPU time of all its processes since they started.
     pub(super) fn cpu(&self) -> Result<Duration> {
-        self.nodes.iter().map(|node| node.server.cpu()).sum()
+        self.nodes.iter().map(|node| usage::of_process(node.server.id())).sum()
     }
 
     /// An error when a process has ended.
@@ -64,56 +62,12 @@ impl Cluster {
     /// Waits until every node says it is ready.
     pub(super) async fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_DEADLINE;
-        for node in &mut self.nodes {
-            node.wait_until_ready(deadline).await?;
+        let client = Client::new(ClientLimits::default());
+        for Node { server, health, health_path, .. } in &mut self.nodes {
+            readiness::wait(server, &client, *health, health_path, deadline).await?;
         }
         Ok(())
     }
-}
-
-impl Node {
-    async fn wait_until_ready(&mut self, deadline: Instant) -> Result<()> {
-        loop {
-            self.server.check_running()?;
-            let attempt = timeout(Duration::from_secs(1), http::get(self.health, self.health_path)).await;
-            let answer = match attempt {
-                Ok(Ok((200, _))) => return Ok(()),
-                Ok(Ok((status, body))) => format!("HTTP {status}: {}", body.trim()),
-                Ok(Err(error)) => format!("{error:#}"),
-                Err(_) => "no answer within 1 s".to_owned(),
-            };
-            if Instant::now() > deadline {
-                bail!(
-                    "http://{}{} is not ready after {START_DEADLINE:?}: {answer}; its last words:\n{}",
-                    self.health,
-                    self.health_path,
-                    self.server.last_words()
-                );
-            }
-            sleep(POLL_INTERVAL).await;
-        }
-    }
-}
-
-/// Loopback addresses whose ports are free for TCP and UDP. All are held until the last is found, so
-/// they differ; another process may still take one before its server does, which then says so.
-pub(super) fn free_addresses(count: usize) -> Result<Vec<SocketAddr>> {
-    const ATTEMPTS: usize = 100;
-    let mut held = Vec::new();
-    for _ in 0..count + ATTEMPTS {
-        if held.len() == count {
-            break;
-        }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free TCP port on loopback")?;
-        let address = listener.local_addr().context("no address of a bound socket")?;
-        if let Ok(socket) = UdpSocket::bind(address) {
-            held.push((address, listener, socket));
-        }
-    }
-    if held.len() < count {
-        bail!("found no {count} ports on loopback that are free for both TCP and UDP");
-    }
-    Ok(held.into_iter().map(|(address, _, _)| address).collect())
 }
 
 /// A new directory for one system's data.
@@ -134,26 +88,10 @@ pub(super) fn version(program: &Path) -> Result<String> {
     Ok(text.lines().next().unwrap_or("unknown").trim().to_owned())
 }
 
-/// Variables such as `ETCD_NAME` or `SETTLE_NODE__NAME` would override what the benchmark sets.
-pub(super) fn forget_environment(command: &mut Command, prefix: &str) {
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with(prefix) {
-            command.env_remove(name);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_differ_and_are_free() {
-        let addresses = free_addresses(9).unwrap();
-        let distinct: std::collections::BTreeSet<_> = addresses.iter().collect();
-        assert_eq!(distinct.len(), 9);
-        assert!(addresses.iter().all(|address| address.ip().is_loopback()));
-    }
+    use crate::processes::free_addresses;
 
     #[tokio::test]
     async fn a_server_that_dies_before_it_is_ready_ends_the_wait() {

@@ -9,14 +9,14 @@ use anyhow::{Context, Result, bail};
 
 use super::System;
 use super::cluster::{self, Cluster, NODES, Node};
-use super::process::Server;
+use crate::processes::{Server, forget_environment, free_addresses};
 
 /// Starts the processes; they are not ready yet.
 pub(super) fn start(program: Option<&Path>, base: &Path) -> Result<Cluster> {
     let program = find(program)?;
     let version = cluster::version(&program)?;
     let directory = cluster::temporary_directory(base, System::Etcd)?;
-    let addresses = cluster::free_addresses(2 * NODES)?;
+    let addresses = free_addresses(2 * NODES)?;
     let ports: Vec<[SocketAddr; 2]> = addresses.as_chunks().0.to_vec();
     let members: Vec<String> =
         (1..).zip(&ports).map(|(index, [_, peer])| format!("e{index}=http://{peer}")).collect();
@@ -39,7 +39,7 @@ fn command(
     members: &str,
 ) -> Command {
     let mut command = Command::new(program);
-    cluster::forget_environment(&mut command, "ETCD_");
+    forget_environment(&mut command, "ETCD_");
     // etcd refuses to start on some architectures, arm64 among them in older versions, without this.
     command.env("ETCD_UNSUPPORTED_ARCH", unsupported_name());
     let (client, peer) = (format!("http://{client}"), format!("http://{peer}"));

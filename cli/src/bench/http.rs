@@ -1,5 +1,4 @@
-//! Settle's side of the load: HTTP/1.1 on one kept-alive connection; and the plain GET that asks a
-//! server whether it is ready.
+//! Settle's side of the load: HTTP/1.1 on one kept-alive connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -72,22 +71,4 @@ async fn open(node: SocketAddr) -> Result<(SendRequest<Full<Bytes>>, Driver)> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Its error is seen by the request that it breaks.
     Ok((sender, Box::pin(async move { drop(connection.await) })))
-}
-
-/// Status and body of a GET on a connection of its own. The caller sets the deadline.
-pub(super) async fn get(node: SocketAddr, path: &str) -> Result<(u16, String)> {
-    let (mut sender, driver) = open(node).await?;
-    let request = Request::get(path).header(HOST, node.to_string()).body(Full::new(Bytes::new()))?;
-    let exchange = async {
-        let response: Response<_> = sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.context("the reply broke off")?.to_bytes();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
-    };
-    // Requests first here: a reply that ends with the connection is still a reply.
-    tokio::select! {
-        biased;
-        outcome = exchange => outcome,
-        () = driver => bail!("{node} closed the connection"),
-    }
 }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Operation, System, grpc, http};
+use crate::random::Random;
 
 /// What remains of a request under way when the time is up; what takes longer has failed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -219,25 +220,6 @@ impl Tally {
         self.latencies.extend(other.latencies);
         self.failed += other.failed;
         self.first_failure = self.first_failure.take().or(other.first_failure);
-    }
-}
-
-/// The splitmix64 sequence: keys need no better, and it costs nothing.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Evenly from 0 to `limit` - 1.
-    fn below(&mut self, limit: u32) -> u32 {
-        let high = self.next() >> 32;
-        u32::try_from((high * u64::from(limit)) >> 32).unwrap_or(0)
     }
 }
 
