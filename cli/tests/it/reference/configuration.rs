@@ -1,0 +1,79 @@
+//! `docs/configuration.md`: every key of both programs, from what `--print-default-config` prints.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use super::compare;
+use crate::support::programs;
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+Every key of both programs, as `--print-default-config` prints them. `make docs` writes this file;
+a test compares it with the programs.
+
+Files are TOML or YAML, told by their extension (`.toml`, `.yaml`, `.yml`). An environment variable
+`SETTLE_<SECTION>__<KEY>` overrides the file: `SETTLE_NODE__NAME=n1` sets `name` in `[node]`. Variables
+without the double underscore are ignored. Durations are texts such as `\"250ms\"`, sizes such as
+`\"64MiB\"`. An unknown key is an error that names the nearest known one, and all errors of a file are
+reported at once; `--check-config` reports them without starting.
+
+A changed file is loaded by itself, on `SIGHUP`, and on `POST /-/reload`. A file with an error, or one
+that changes something that only a restart can change, is refused with the reason, and the running
+configuration stays. Only a restart changes: who the process is and where it listens (`[node]`,
+`[listen]`, `[advertise]`, `[cluster]`, `[target]`, `probe.name`), `storage.cache`, the buckets, and
+where traces go.
+";
+
+#[test]
+fn the_keys_are_those_of_the_programs() {
+    let mut text = INTRODUCTION.to_owned();
+    for program in ["settled", "settle-sidecar"] {
+        write!(text, "\n## {program}\n").unwrap();
+        text += &tables(&default_configuration(program));
+    }
+    compare("docs/configuration.md", &text);
+}
+
+fn default_configuration(program: &str) -> String {
+    let output = Command::new(programs::ours(program)).arg("--print-default-config").output().unwrap();
+    assert!(output.status.success(), "{program} --print-default-config failed");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// One table per section, from lines of the forms `[section]`, `# meaning`, `key = default` and, for a
+/// key without a default, `# key = example`. A section that may be repeated is commented out as a whole.
+fn tables(configuration: &str) -> String {
+    let mut text = String::new();
+    let mut meaning = "";
+    let mut indent = "";
+    for line in configuration.lines() {
+        if let Some(section) = line.strip_prefix("# [[").and_then(|rest| rest.strip_suffix("]]")) {
+            indent = "# ";
+            write!(text, "\n### [[{section}]]\n\n{meaning}\n\n{HEAD}").unwrap();
+        } else if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            write!(text, "\n### [{section}]\n\n{HEAD}").unwrap();
+        } else {
+            let line = line.strip_prefix(indent).unwrap_or(line);
+            match key_line(line.trim_start_matches("# ")) {
+                Some((key, value)) => {
+                    let example = if line.starts_with('#') { "none; for example " } else { "" };
+                    writeln!(text, "| `{key}` | {example}`{value}` | {} |", meaning.replace('|', "\\|"))
+                        .unwrap();
+                }
+                None => meaning = line.trim_start_matches("# "),
+            }
+        }
+    }
+    assert!(text.contains("| `log` |"), "keys were not understood:\n{configuration}");
+    text
+}
+
+const HEAD: &str = "| key | default | meaning |\n|---|---|---|\n";
+
+fn key_line(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once(" = ")?;
+    key.chars()
+        .all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_')
+        .then_some((key, value))
+}

@@ -1,0 +1,101 @@
+//! Three real `settled` and one `settle-sidecar` on loopback, on ports that the system chooses.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::{eventually, http, programs};
+
+/// Replicas of a test cluster.
+pub(crate) const NODES: usize = 3;
+
+/// A running cluster. Its processes end before its directory goes, by the order of the fields.
+pub(crate) struct Cluster {
+    /// The replicas, `n1` to `n3`.
+    pub(crate) nodes: Vec<Node>,
+    /// The sidecar of `n1`.
+    pub(crate) sidecar: SocketAddr,
+    _sidecar: Process,
+    directory: TempDir,
+}
+
+/// One replica.
+pub(crate) struct Node {
+    /// For clients.
+    pub(crate) api: SocketAddr,
+    /// For operators.
+    pub(crate) admin: SocketAddr,
+    peer: SocketAddr,
+    _process: Process,
+}
+
+impl Cluster {
+    /// Starts everything and waits until every program says that it is ready.
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut nodes: Vec<Node> = Vec::new();
+        for index in 1..=NODES {
+            // The first has nobody to begin with and is found by the others, so no port is chosen here.
+            let seed = nodes.first().map(|node| node.peer);
+            nodes.push(Node::start(&format!("n{index}"), seed, &directory));
+        }
+        for node in &nodes {
+            eventually("a replica is ready", || http::get(node.admin, "/readyz"));
+        }
+        let (process, sidecar) = start_sidecar(&nodes, &directory);
+        eventually("the sidecar is ready", || http::get(sidecar, "/readyz"));
+        Self { nodes, sidecar, _sidecar: process, directory }
+    }
+
+    /// Where further files of the test may go.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// The address of every `/metrics`: the replicas', then the sidecar's.
+    pub(crate) fn metrics_addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| node.admin).chain([self.sidecar]).collect()
+    }
+}
+
+impl Node {
+    fn start(name: &str, seed: Option<SocketAddr>, directory: &TempDir) -> Self {
+        let data = directory.path().join(name);
+        let seeds: Vec<String> = seed.iter().map(SocketAddr::to_string).collect();
+        let text = format!(
+            "[node]\nname = {name:?}\ndata_dir = {data:?}\n\n\
+             [listen]\napi = \"127.0.0.1:0\"\npeer = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n\
+             [cluster]\nname = \"it\"\nseeds = {seeds:?}\nexpect = {NODES}\n"
+        );
+        let mut process = start("settled", name, &text, directory);
+        let [api, peer, admin] =
+            process.said("where it listens", |line| logged(line, "listening", ["api", "peer", "admin"]));
+        Self { api, peer, admin, _process: process }
+    }
+}
+
+fn start_sidecar(nodes: &[Node], directory: &TempDir) -> (Process, SocketAddr) {
+    let admin = nodes[0].admin;
+    let text = format!(
+        "[target]\nadmin = \"http://{admin}\"\n\n[listen]\nhttp = \"127.0.0.1:0\"\n\n\
+         [probe]\ninterval = \"200ms\"\nkeys = 50\n"
+    );
+    let mut process = start("settle-sidecar", "sidecar", &text, directory);
+    let [address] = process.said("where it listens", |line| logged(line, "sidecar listening", ["address"]));
+    (process, address)
+}
+
+fn start(program: &str, name: &str, configuration: &str, directory: &TempDir) -> Process {
+    let file = directory.path().join(format!("{name}.toml"));
+    std::fs::write(&file, configuration).unwrap();
+    Process::start(name, Command::new(programs::ours(program)).arg("--config").arg(file), directory.path())
+}
+
+/// The addresses in a line of the log, if it is the one with this message.
+fn logged<const N: usize>(line: &str, message: &str, fields: [&str; N]) -> Option<[SocketAddr; N]> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    (line["message"] == message).then(|| fields.map(|field| line[field].as_str().unwrap().parse().unwrap()))
+}
