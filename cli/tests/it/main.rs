@@ -9,6 +9,7 @@
 )]
 
 mod arrows;
+mod demo;
 mod prometheus;
 mod reference;
 mod support;

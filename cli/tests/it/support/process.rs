@@ -33,6 +33,18 @@ impl Process {
         Self { name: name.to_owned(), child, log }
     }
 
+    /// Waits for the end; the exit code, or nothing when a signal ended it.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        let what = format!("{} ends", self.name);
+        eventually(&what, || self.child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned())).code()
+    }
+
+    /// Sends SIGINT, as Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "{} cannot be interrupted", self.name);
+    }
+
     /// What the program has said so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
