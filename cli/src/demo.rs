@@ -1,6 +1,7 @@
 //! `settle demo`: real nodes and a sidecar on this machine, real traffic, and a live table of what the
 //! sidecar measures. Everything is temporary: processes and data are gone when it ends, however it does.
 
+mod agreement;
 mod chaos;
 mod cluster;
 mod course;
@@ -41,7 +42,7 @@ pub struct Args {
 }
 
 /// Runs the demo and says by the exit code how it went: 0 when every canary converged (with `--chaos`:
-/// when everything converged again after the last disturbance); 1 when not, when nothing was measured,
+/// when everything converged again after the last disturbance) and all replicas hold the same; 1 when not, when nothing was measured,
 /// or when a process failed; 128 and the signal's number when a signal ended it before a verdict.
 #[must_use]
 pub fn main(arguments: &Args) -> ExitCode {

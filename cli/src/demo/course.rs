@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::Args;
 use super::chaos::Chaos;
 use super::cluster::{CANARY_DEADLINE, Cluster};
 use super::schedule::Schedule;
@@ -16,6 +15,7 @@ use super::state::State;
 use super::table::{Clients, View};
 use super::traffic::{Totals, Traffic};
 use super::verdict;
+use super::{Args, agreement};
 use crate::random::Random;
 
 /// Between two looks at processes and schedule.
@@ -54,6 +54,7 @@ struct Course {
     chaos: Option<Chaos>,
     begun: Instant,
     duration: Option<Duration>,
+    rate: u32,
     /// The last that the sidecar said.
     state: State,
     /// Totals at the last table, for the rate since.
@@ -99,8 +100,8 @@ impl Course {
         let state = cluster.state().await.context("the sidecar fell silent")?;
         let traffic = Traffic::start(cluster.bases()?, arguments.rate);
         let before = (now, Totals::default());
-        let duration = arguments.duration;
-        Ok(Self { cluster, screen, traffic, chaos, begun: now, duration, state, before, silent: 0 })
+        let Args { duration, rate, .. } = *arguments;
+        Ok(Self { cluster, screen, traffic, chaos, begun: now, duration, rate, state, before, silent: 0 })
     }
 
     /// Shows the table until the time is over.
@@ -171,8 +172,25 @@ impl Course {
         }
         let totals = self.traffic.totals();
         self.traffic.stop();
+        self.screen.say("traffic stopped, waiting for what is under way ...")?;
         let settled = self.rest(if healed.is_some() { HEAL_DEADLINE } else { REST_DEADLINE }).await?;
-        self.summarise(elapsed, totals, settled, healed.as_ref())
+        let mut problems = verdict::problems(&self.state, settled, healed.as_ref(), totals);
+        let keys = agreement::keys(self.rate);
+        let compared = keys.len();
+        problems.extend(self.disagreement(keys).await?);
+        self.show_all(elapsed, totals)?;
+        let canaries = self.state.canaries.converged;
+        let text = match (problems.is_empty(), healed.is_some()) {
+            (true, false) => {
+                format!("\nAll {canaries} canaries converged, all replicas hold the same {compared} keys.")
+            }
+            (true, true) => {
+                format!("\nHealed: no replica lags, all hold the same {compared} keys.")
+            }
+            (false, _) => format!("\nFAILED: {}", problems.join("; ")),
+        };
+        self.screen.say(&text)?;
+        Ok(if problems.is_empty() { Ended::Well } else { Ended::Badly })
     }
 
     /// Waits until nothing is owed any more; false when that takes too long.
@@ -197,32 +215,30 @@ impl Course {
         Ok(true)
     }
 
-    fn summarise(
-        &mut self,
-        elapsed: Duration,
-        totals: Totals,
-        settled: bool,
-        healed: Option<&State>,
-    ) -> Result<Ended> {
+    /// What is wrong with the replicas' data, if anything.
+    async fn disagreement(&self, keys: Vec<agreement::Key>) -> Result<Option<String>> {
+        let (client, nodes, compared) = (&self.cluster.client, self.cluster.bases()?, keys.len());
+        let problem = match agreement::differing(client, &nodes, keys).await {
+            Err(error) => Some(format!("{error:#}")),
+            Ok(differing) => differing.first().map(|(bucket, key)| {
+                let count = differing.len();
+                format!("the replicas differ in {count} of {compared} keys, such as {bucket}/{key}")
+            }),
+        };
+        Ok(problem)
+    }
+
+    /// The table of the whole run, and what the clients ran into.
+    fn show_all(&mut self, elapsed: Duration, totals: Totals) -> Result<()> {
         let rate = totals.answered as f64 / elapsed.as_secs_f64().max(0.001);
         let clients = Clients { rate, errors: totals.failed };
         let view = View { elapsed, duration: Some(elapsed), state: &self.state, clients };
         let table = view.table();
         self.screen.draw(table)?;
         self.screen.keep_table();
-        if totals.failed > 0
-            && let Some(failure) = self.traffic.last_failure()
-        {
-            self.screen.say(&format!("last client error: {failure}"))?;
+        match self.traffic.last_failure() {
+            Some(failure) => self.screen.say(&format!("last client error: {failure}")),
+            None => Ok(()),
         }
-        let problems = verdict::problems(&self.state, settled, healed, totals);
-        let canaries = self.state.canaries.converged;
-        let text = match (problems.is_empty(), healed) {
-            (true, None) => format!("\nAll {canaries} canaries converged at every replica."),
-            (true, Some(_)) => "\nAll replicas are healed and everything converged again.".to_owned(),
-            (false, _) => format!("\nFAILED: {}", problems.join("; ")),
-        };
-        self.screen.say(&text)?;
-        Ok(if problems.is_empty() { Ended::Well } else { Ended::Badly })
     }
 }
