@@ -25,6 +25,7 @@ const CONNECTIONS_MAX: usize = 128;
 #[must_use = "without draining, its tasks are cut off"]
 pub struct Sidecar {
     address: SocketAddr,
+    workers: Workers,
     drain: Drain,
 }
 
@@ -66,7 +67,6 @@ impl Sidecar {
         let handler = Admin::new(metrics, readiness, Some(reloader.clone()), Routes::new(prober));
         let limits = Limits { connections: CONNECTIONS_MAX, ..Limits::default() };
         let mut drain = Drain::new();
-        workers.drain_into(&mut drain);
         let stop = shutdown.clone();
         let server = async move {
             let dropped = bound.serve(Arc::new(handler), limits, stop).await;
@@ -81,7 +81,7 @@ impl Sidecar {
             }
         };
         drain.add("reload", tokio::spawn(watch));
-        Ok(Self { address, drain })
+        Ok(Self { address, workers, drain })
     }
 
     /// Where it listens, with the real port.
@@ -90,7 +90,8 @@ impl Sidecar {
     }
 
     /// Waits until all tasks have ended, at most `deadline` from now; names those that were cut off.
-    pub async fn drain(self, deadline: Duration) -> Vec<String> {
+    pub async fn drain(mut self, deadline: Duration) -> Vec<String> {
+        self.workers.drain_into(&mut self.drain);
         self.drain.finish(deadline).await
     }
 }

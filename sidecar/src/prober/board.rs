@@ -121,7 +121,7 @@ impl Board {
         }
         let lags: Vec<Duration> = state.peers.values().filter_map(|peer| peer.ledger.lag(now)).collect();
         let bad = lags.iter().filter(|lag| **lag > config.thresholds.replication_lag).count();
-        self.metrics.judged(Objective::ReplicationLag, lags.len() as u64, bad as u64);
+        self.metrics.objective.count(Objective::ReplicationLag, lags.len() as u64, bad as u64);
     }
 
     /// Takes in a reading of the replica's counters.
@@ -129,7 +129,7 @@ impl Board {
         let window = self.probe().window;
         let change = self.locked().books.traffic.read(now, counters, window);
         if let Some(change) = change {
-            self.metrics.judged(Objective::ConflictRate, change.writes, change.conflicts);
+            self.metrics.objective.count(Objective::ConflictRate, change.writes, change.conflicts);
         }
     }
 
@@ -156,7 +156,7 @@ impl Board {
         books.convergence.push(now, after);
         let threshold = self.live.load().thresholds.convergence_p99;
         let bad = converged.after > threshold || !converged.complete;
-        self.metrics.judged(Objective::ConvergenceP99, 1, bad.into());
+        self.metrics.objective.count(Objective::ConvergenceP99, 1, bad.into());
     }
 
     fn probe(&self) -> Probe {

@@ -18,6 +18,9 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait for the peers to be discovered, or for own old keys to be swept, before looking again.
 const START_PAUSE: Duration = Duration::from_millis(50);
 
+/// How soon a shorter interval takes effect.
+const RECONSIDER: Duration = Duration::from_secs(1);
+
 /// A connection unused for longer is used once before a measurement, in case it must be opened.
 const COLD_AFTER: Duration = Duration::from_secs(10);
 
@@ -30,8 +33,10 @@ const SHED_DOUBLINGS_MAX: u32 = 4;
 /// See the module.
 pub(super) struct Writer {
     prober: Arc<Prober>,
-    /// When the next canary is due.
-    next: Instant,
+    /// When the last canary was due; the next one is an interval later.
+    last: Instant,
+    /// Not before this, while something is still to be done first.
+    not_before: Instant,
     /// Whether the keys that an earlier run left under this name are gone.
     swept: bool,
     written: Option<Instant>,
@@ -44,8 +49,10 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(prober: Arc<Prober>) -> Self {
         // Probers that were started together must not march in step.
-        let next = clock::now() + prober.live.load().probe.interval.mul_f64(rand::random::<f64>());
-        Self { prober, next, swept: false, written: None, shed: 0 }
+        let interval = prober.live.load().probe.interval;
+        let now = clock::now();
+        let last = now.checked_sub(interval.mul_f64(rand::random::<f64>())).unwrap_or(now);
+        Self { prober, last, not_before: now, swept: false, written: None, shed: 0 }
     }
 
     async fn cycle(&mut self, own: &Base, probe: Probe) {
@@ -87,9 +94,19 @@ impl Writer {
         }
     }
 
-    /// The interval, longer while the own replica sheds load.
-    fn pause(&self, probe: &Probe) -> Duration {
-        probe.interval.saturating_mul(1 << self.shed)
+    /// When the next canary is due: after an interval, or longer while the own replica sheds load.
+    fn due(&self) -> Instant {
+        let pause = self.prober.live.load().probe.interval.saturating_mul(1 << self.shed);
+        (self.last + pause).max(self.not_before)
+    }
+
+    /// The own replica, once it is known and nothing of an earlier run is left there.
+    async fn own(&mut self) -> Option<Base> {
+        let own = self.prober.board.layout()?.own.api;
+        if !self.swept {
+            self.swept = sweep::sweep_own(&self.prober, &own).await;
+        }
+        self.swept.then_some(own)
     }
 }
 
@@ -101,26 +118,24 @@ impl Worker for Writer {
     }
 
     async fn work(&mut self) -> Result<Next, Infallible> {
-        if clock::now() < self.next {
+        let due = self.due();
+        if clock::now() < due {
             return Ok(Next::Wait);
         }
-        let Some(layout) = self.prober.board.layout() else {
-            self.next = clock::now() + START_PAUSE;
+        let Some(own) = self.own().await else {
+            self.not_before = clock::now() + START_PAUSE;
             return Ok(Next::Wait);
         };
-        if !self.swept {
-            self.swept = sweep::sweep_own(&self.prober, &layout.own.api).await;
-            self.next = clock::now() + START_PAUSE;
-            return Ok(Next::Wait);
-        }
         let probe = self.prober.live.load().probe;
-        self.cycle(&layout.own.api, probe).await;
-        // What was missed while a write took long is not made up for.
-        self.next = (self.next + self.pause(&probe)).max(clock::now());
+        // What was missed, because a write took long, say, is not made up for.
+        let late = clock::now().saturating_duration_since(due) > probe.interval;
+        self.last = if late { clock::now() } else { due };
+        self.cycle(&own, probe).await;
         Ok(Next::Wait)
     }
 
     async fn wait(&mut self) {
-        clock::sleep_until(self.next).await;
+        // The interval may be made shorter meanwhile.
+        clock::sleep_until(self.due().min(clock::now() + RECONSIDER)).await;
     }
 }

@@ -47,8 +47,8 @@ pub(crate) struct VerdictQueue {
 /// Polls one peer.
 pub(super) struct Poller {
     prober: Arc<Prober>,
+    peer: String,
     name: String,
-    task: String,
     wake: Arc<Notify>,
     /// Unanswered polls in a row.
     failures: u32,
@@ -61,8 +61,8 @@ pub(super) struct Poller {
 /// Makes the verdict reads at one peer.
 pub(super) struct Verdicts {
     prober: Arc<Prober>,
+    peer: String,
     name: String,
-    task: String,
     wake: Arc<Notify>,
     queue: Arc<VerdictQueue>,
 }
@@ -124,8 +124,8 @@ impl Poller {
     pub(super) fn new(prober: Arc<Prober>, peer: &NewPeer) -> Self {
         Self {
             prober,
-            name: peer.name.clone(),
-            task: format!("poll {}", peer.name),
+            peer: peer.name.clone(),
+            name: format!("poll {}", peer.name),
             wake: Arc::clone(&peer.wake),
             failures: 0,
             not_before: clock::now(),
@@ -135,7 +135,7 @@ impl Poller {
 
     async fn poll(&mut self, api: &Base, slot: Slot) {
         self.asked = Some(clock::now());
-        if self.prober.look(&self.name, api, slot).await.is_ok() {
+        if self.prober.look(&self.peer, api, slot).await.is_ok() {
             self.failures = 0;
         } else {
             let pause = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(8)).min(BACKOFF_MAX);
@@ -156,11 +156,11 @@ impl Worker for Poller {
     type Error = Infallible;
 
     fn name(&self) -> &str {
-        &self.task
+        &self.name
     }
 
     async fn work(&mut self) -> Result<Next, Infallible> {
-        let Some(due) = self.prober.board.next_read(&self.name, &self.wake) else { return Ok(Next::Done) };
+        let Some(due) = self.prober.board.next_read(&self.peer, &self.wake) else { return Ok(Next::Done) };
         let (at, slot) = self.next(due.read);
         if at > clock::now() {
             return Ok(Next::Wait);
@@ -178,7 +178,7 @@ impl Worker for Poller {
     }
 
     async fn wait(&mut self) {
-        let Some(due) = self.prober.board.next_read(&self.name, &self.wake) else { return };
+        let Some(due) = self.prober.board.next_read(&self.peer, &self.wake) else { return };
         let (at, _) = self.next(due.read);
         tokio::select! {
             () = self.wake.notified() => {}
@@ -193,8 +193,8 @@ impl Verdicts {
     pub(super) fn new(prober: Arc<Prober>, peer: &NewPeer) -> Self {
         Self {
             prober,
-            name: peer.name.clone(),
-            task: format!("verdict {}", peer.name),
+            peer: peer.name.clone(),
+            name: format!("verdict {}", peer.name),
             wake: Arc::clone(&peer.wake),
             queue: Arc::clone(&peer.verdicts),
         }
@@ -204,8 +204,8 @@ impl Verdicts {
         let board = &self.prober.board;
         // Before the read begins: what is acknowledged meanwhile is not asked of it.
         let acknowledged = board.acknowledged(slot).unwrap_or(seq);
-        let seen = self.prober.look(&self.name, api, slot).await;
-        board.verdict(&self.name, seq, seen.ok().map(|seen| judge(acknowledged, seen)), clock::now());
+        let seen = self.prober.look(&self.peer, api, slot).await;
+        board.verdict(&self.peer, seq, seen.ok().map(|seen| judge(acknowledged, seen)), clock::now());
     }
 }
 
@@ -213,19 +213,19 @@ impl Worker for Verdicts {
     type Error = Infallible;
 
     fn name(&self) -> &str {
-        &self.task
+        &self.name
     }
 
     async fn work(&mut self) -> Result<Next, Infallible> {
         let board = &self.prober.board;
-        let Some(due) = board.next_read(&self.name, &self.wake) else { return Ok(Next::Done) };
+        let Some(due) = board.next_read(&self.peer, &self.wake) else { return Ok(Next::Done) };
         let now = clock::now();
         let Some((at, seq, slot)) = self.queue.pop(now) else { return Ok(Next::Wait) };
         if now.saturating_duration_since(at) > VERDICT_LATENESS_MAX {
             board.metrics.throttled(Throttled::InFlight);
-            board.no_verdict(&self.name, seq, now);
+            board.no_verdict(&self.peer, seq, now);
         } else if self.prober.afford(1, 0).is_err() {
-            board.no_verdict(&self.name, seq, now);
+            board.no_verdict(&self.peer, seq, now);
         } else {
             self.read(&due.api, seq, slot).await;
         }

@@ -26,7 +26,7 @@ const PAGES_MAX: usize = 20;
 const RINGS_MAX: usize = 10;
 
 /// The shortest pause between two passes.
-const PAUSE_MIN: Duration = Duration::from_secs(5);
+const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// A value of an unknown form counts as abandoned after this long.
 const SILENT_AFTER_DEFAULT: Duration = Duration::from_secs(600);

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::target::TargetError;
 
 /// The shortest and the longest pause between two readings.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// Readings wanted per window.
 const PER_WINDOW: u32 = 20;

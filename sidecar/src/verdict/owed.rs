@@ -81,8 +81,8 @@ impl Owed {
             Seen::Canary(seq) => Some((seq, read.end)),
             Seen::Absent | Seen::Foreign => None,
         };
-        if let Some(acked) = slot.acked.filter(|acked| !read.seen.reflects(acked.seq)) {
-            slot.debts.retain(|debt| debt.seq < acked.seq);
+        let owes = |acked: &Debt| slot.debts.back().is_some_and(|newest| newest.seq >= acked.seq);
+        if let Some(acked) = slot.acked.filter(|acked| !read.seen.reflects(acked.seq) && !owes(acked)) {
             slot.owe(acked);
         }
         Some(Regressed { slot: read.slot, newest, found: read.seen })

@@ -10,6 +10,10 @@ const GAP_MIN: Duration = Duration::from_millis(1);
 /// The largest distance between two reads: how late a recovery may be noticed.
 pub(crate) const GAP_MAX: Duration = Duration::from_millis(500);
 
+/// The smallest and largest distance while an older canary is still waited for. When that one shows,
+/// the next oldest takes its place and is read at once.
+const BEHIND_GAP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
 /// Visibilities that the expectation rests on.
 const RECENT: usize = 8;
 
@@ -44,8 +48,7 @@ impl Pace {
         } else {
             elapsed.mul_f64(0.1)
         };
-        let gap = if first { gap } else { gap.max(elapsed.mul_f64(0.5)) };
-        gap.clamp(GAP_MIN, GAP_MAX)
+        if first { gap.clamp(GAP_MIN, GAP_MAX) } else { elapsed.clamp(BEHIND_GAP.0, BEHIND_GAP.1) }
     }
 }
 

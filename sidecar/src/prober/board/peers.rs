@@ -99,7 +99,7 @@ impl Board {
         }
         peer.last_error = None;
         if let Some(regressed) = peer.ledger.observe(read) {
-            self.metrics.regressed();
+            self.metrics.regressions.inc();
             tracing::warn!(peer = name, ?regressed, "old value after a newer one");
         }
         self.settle(&mut state, name, read.end);
@@ -146,7 +146,7 @@ impl Board {
             let bad = u64::from(result.is_stale());
             peer.stale.add(now, 1, bad, window);
             state.books.stale.add(now, 1, bad, window);
-            self.metrics.judged(Objective::StaleReadRate, 1, bad);
+            self.metrics.objective.count(Objective::StaleReadRate, 1, bad);
         }
         self.settle(&mut state, name, now);
     }

@@ -38,7 +38,7 @@ impl Board {
         }
         for objective in Objective::ALL {
             let judged = state.judge(objective, now, &config);
-            self.metrics.objective(objective, config.thresholds.of(objective), judged.breached);
+            self.metrics.objective.show(objective, config.thresholds.of(objective), judged.breached);
         }
         let window = config.probe.window;
         let stale = ratio(state.books.stale.totals(now, window));

@@ -123,7 +123,7 @@ impl Board {
             canary_keys: (!keys.is_nan()).then_some(keys),
             canaries: state.canaries(),
             objectives: state.objectives(now, &config),
-            regressions: self.metrics.regressions(),
+            regressions: self.metrics.regressions.get(),
         }
     }
 }
