@@ -22,7 +22,7 @@ pub(super) const CANARY_DEADLINE: Duration = Duration::from_secs(10);
 /// The rivals' bucket (see `traffic`).
 const BUCKETS: &str = "\n[[bucket]]\nname = \"notes\"\nresolver = \"siblings\"\n";
 
-const STATE_DEADLINE: Duration = Duration::from_secs(1);
+const STATE_DEADLINE: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A running demo. Dropping it kills its processes, then removes its directory: in that order, which

@@ -27,7 +27,7 @@ pub(super) struct Step {
     pub(super) lasts: Duration,
 }
 
-/// The endless sequence of steps. One replica at a time: a majority always runs.
+/// The endless sequence of steps. One replica at a time: of three or more, a majority always runs.
 #[derive(Debug)]
 pub(super) struct Schedule {
     random: Random,
