@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use super::compare;
-use crate::support::programs;
+use crate::support::{files, programs};
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -33,6 +33,36 @@ fn the_keys_are_those_of_the_programs() {
         text += &tables(&default_configuration(program));
     }
     compare("docs/configuration.md", &text);
+}
+
+/// A block of TOML in the README opens with a comment that names its program.
+#[test]
+fn the_examples_in_the_readme_are_valid() {
+    let readme = files::text("README.md");
+    let blocks = readme.split("```toml\n# ").skip(1).filter_map(|rest| rest.split_once("```"));
+    let mut checked = 0;
+    for (block, _) in blocks {
+        let (program, configuration) = block.split_once('\n').unwrap();
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        std::fs::write(file.path(), configuration).unwrap();
+        let output = Command::new(programs::ours(program))
+            .args(["--check-config", "--config"])
+            .arg(file.path())
+            .envs([
+                ("SETTLE_NODE__NAME", "n1"),
+                ("SETTLE_NODE__DATA_DIR", "data"),
+                ("SETTLE_LISTEN__PEER", "127.0.0.1:7511"),
+            ])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{configuration}\n{}", String::from_utf8_lossy(&output.stderr));
+        checked += 1;
+    }
+    assert_eq!(
+        (checked, readme.matches("```toml").count()),
+        (2, 2),
+        "blocks checked, and blocks in the README"
+    );
 }
 
 fn default_configuration(program: &str) -> String {
