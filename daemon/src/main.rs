@@ -10,6 +10,7 @@ use settle_daemon::config::Config;
 use settle_daemon::start;
 use settle_service::shutdown::Shutdown;
 use settle_service::telemetry;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The Settle replica daemon.
 #[derive(Debug, Parser)]
@@ -57,6 +58,11 @@ async fn run(config: Config, file: Option<PathBuf>) -> ExitCode {
     };
     let telemetry = match telemetry::init(&settings, &identity) {
         Ok(telemetry) => Arc::new(telemetry),
+        Err(error) => return fail(&error),
+    };
+    // Taken from the start: until the configuration is watched, a SIGHUP would end the process.
+    let _hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
         Err(error) => return fail(&error),
     };
     let shutdown = match Shutdown::on_signals() {

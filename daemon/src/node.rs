@@ -12,7 +12,7 @@ mod status;
 mod write;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use settle_core::dot::{NodeId, Origin};
@@ -63,6 +63,8 @@ pub(crate) struct Node {
     /// Held while a member is admitted.
     admitting: Mutex<()>,
     peers: ArcSwap<Vec<Arc<Peer>>>,
+    /// Why this process must not run on, if so.
+    must_stop: OnceLock<String>,
 }
 
 /// Why a change was not made.
@@ -96,11 +98,17 @@ impl Node {
     /// # Errors
     /// [`StorageError`] when rows cannot be read.
     pub(crate) fn open(parts: Parts) -> Result<Self, StorageError> {
-        let count = parts.config.load().boot.cluster.partitions;
+        let (count, cache_bytes) = {
+            let boot = &parts.config.load().boot;
+            let share = entry_cache_bytes(boot.cache_bytes) / u64::from(boot.cluster.partitions.max(1));
+            (boot.cluster.partitions, usize::try_from(share).unwrap_or(usize::MAX))
+        };
         let mut partitions = Vec::new();
         for id in 0..count {
             let id = PartitionId(u16::try_from(id).unwrap_or(u16::MAX));
-            partitions.push(Mutex::new(Partition::open(id, parts.origin, &*parts.engine)?));
+            let mut partition = Partition::open(id, parts.origin, &*parts.engine)?;
+            partition.set_cache(cache_bytes);
+            partitions.push(Mutex::new(partition));
         }
         Ok(Self {
             config: parts.config,
@@ -117,6 +125,7 @@ impl Node {
             layout: ArcSwap::from_pointee(parts.layout),
             admitting: Mutex::new(()),
             peers: ArcSwap::from_pointee(Vec::new()),
+            must_stop: OnceLock::new(),
         })
     }
 
@@ -219,6 +228,18 @@ impl Node {
         self.peers().iter().map(|peer| peer.node).collect()
     }
 
+    /// Says that this process must not run on; the first reason counts. Whoever says so triggers the shutdown.
+    pub(crate) fn must_stop(&self, reason: String) {
+        tracing::error!(reason, "stopping");
+        // A later reason adds nothing.
+        let _ = self.must_stop.set(reason);
+    }
+
+    /// Why this process must not run on, if so.
+    pub(crate) fn stop_reason(&self) -> Option<&String> {
+        self.must_stop.get()
+    }
+
     /// Commits what is queued and ends the committer.
     pub(crate) fn close(&self) -> Result<(), StorageError> {
         self.committer.close()
@@ -228,6 +249,11 @@ impl Node {
     pub(crate) fn reconfigured(&self) {
         self.committer.set_durability(self.config.load().live.durability);
     }
+}
+
+/// The part of `storage.cache` that holds decoded entries; the rest is the engine's, for blocks as they are on disk.
+pub(crate) const fn entry_cache_bytes(cache_bytes: u64) -> u64 {
+    cache_bytes / 4 * 3
 }
 
 impl From<Refused> for ChangeError {

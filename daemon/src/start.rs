@@ -29,7 +29,7 @@ use crate::config::{Advertised, Config, Listen};
 use crate::metrics::{NodeMetrics, register_state};
 use crate::node::commit::{Staged, drive};
 use crate::node::members::stored_layout;
-use crate::node::{Node, Parts, part};
+use crate::node::{Node, Parts, entry_cache_bytes, part};
 use crate::peer::{Peer, link, listen};
 use crate::worker::gossip::{self, Gossip, Seen, Tuning};
 use crate::worker::{anti_entropy, echo, upkeep};
@@ -69,6 +69,9 @@ pub enum RunError {
     /// A metric's name is taken: a mistake in the program.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// Another process is the newest one on this node's identity.
+    #[error("{0}")]
+    Superseded(String),
     /// Some tasks did not end in time.
     #[error("shutdown took too long; still running: {}", .0.join(", "))]
     Late(Vec<String>),
@@ -118,6 +121,9 @@ pub async fn run(
     tracing::info!("shutting down");
     let late = drain.finish(DRAIN).await;
     finish(&node, driver, &live.load().boot.node.data_dir).await?;
+    if let Some(reason) = node.stop_reason() {
+        return Err(RunError::Superseded(reason.clone()));
+    }
     if late.is_empty() { Ok(()) } else { Err(RunError::Late(late)) }
 }
 
@@ -141,7 +147,8 @@ fn open_data(config: &Config) -> Result<(Engine, Identity), RunError> {
     };
     let start =
         Start { wall_ms: clock::wall_ms(), random_node: rand::random(), random_epoch: rand::random() };
-    Ok(DataDir::open(&boot.node.data_dir, &expected, start, boot.cache_bytes)?)
+    let blocks = boot.cache_bytes - entry_cache_bytes(boot.cache_bytes);
+    Ok(DataDir::open(&boot.node.data_dir, &expected, start, blocks)?)
 }
 
 fn open_node(
@@ -311,7 +318,11 @@ async fn members(
         let members = Arc::clone(&seen.borrow_and_update());
         for heard in members.iter() {
             if heard.node == node.origin.node {
-                tracing::error!("another process runs under this node's identity, in a later life; stopping");
+                node.must_stop(format!(
+                    "another process at {} runs under this node's identity ({}) in a later life: it has a copy of the \
+                     data directory; give one of the two an empty node.data_dir",
+                    heard.peer, heard.node
+                ));
                 shutdown.trigger();
                 return;
             }

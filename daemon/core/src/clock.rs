@@ -102,6 +102,12 @@ impl Clock {
         rest
     }
 
+    /// The dots that both hold.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.minus(&self.minus(other))
+    }
+
     /// Its dots as ranges: origins ascending, within an origin counters ascending.
     pub fn ranges(&self) -> impl Iterator<Item = DotRange> + '_ {
         self.origins.iter().flat_map(|(origin, seen)| {

@@ -14,6 +14,7 @@
 //! The caller hands batches to storage in the order in which it got them, and after a failed one starts anew.
 
 mod apply;
+mod cache;
 mod exchange;
 mod freshness;
 mod full;
@@ -21,6 +22,7 @@ mod overlay;
 mod prune;
 mod write;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
@@ -38,6 +40,7 @@ pub use freshness::Moment;
 pub use full::{FullPage, FullRequest, Progress};
 pub use write::{Write, Written};
 
+use cache::EntryCache;
 use freshness::PeerView;
 use full::Pull;
 use overlay::Overlay;
@@ -71,13 +74,14 @@ pub struct Partition {
     /// Dots that join `durable` with their ticket.
     staged: VecDeque<(Ticket, Clock)>,
     overlay: Overlay,
+    /// In a cell, since looking something up moves it; the partition is used by one thread at a time.
+    cache: RefCell<EntryCache>,
     /// The keys whose stored entry has an explicit context.
     residue: BTreeSet<Key>,
     /// The key after which the next sweep of the residue begins.
     swept: Option<Key>,
-    log_records: u64,
-    /// The dots that have no log record any more, as far as was looked at since the start.
-    log_pruned: Clock,
+    /// The dots with a log record, pending ones included.
+    logged: Clock,
     peers: BTreeMap<NodeId, PeerView>,
     pull: Option<Pull>,
     /// Live keys of user buckets, once counted.
@@ -103,13 +107,13 @@ impl Partition {
             Some(stored) => Clock::from_bytes(stored).map_err(|error| corrupt("clock", &error))?,
             None => Clock::new(),
         };
-        let mut log_records = 0;
+        let mut logged = Clock::new();
         scan_table(rows, Table::Log, id, |row, _| {
             let dot = log_dot(row).ok_or_else(|| StorageError::Corrupt("a log row's name".into()))?;
-            clock.add(dot);
-            log_records += 1;
+            logged.add(dot);
             Ok(())
         })?;
+        clock.join(&logged);
         let mut residue = BTreeSet::new();
         scan_table(rows, Table::Residue, id, |row, _| {
             residue.insert(Table::row_key(row));
@@ -125,14 +129,19 @@ impl Partition {
             ticket: Ticket(0),
             staged: VecDeque::new(),
             overlay: Overlay::default(),
+            cache: RefCell::default(),
             residue,
             swept: None,
-            log_records,
-            log_pruned: Clock::new(),
+            logged,
             peers: BTreeMap::new(),
             pull: None,
             live_keys: None,
         })
+    }
+
+    /// Keeps up to about `bytes_max` bytes of recently used entries in memory; without this call, none.
+    pub fn set_cache(&mut self, bytes_max: usize) {
+        self.cache = RefCell::new(EntryCache::new(bytes_max));
     }
 
     /// Its number.
@@ -161,8 +170,8 @@ impl Partition {
 
     /// How many log records are kept, pending ones included.
     #[must_use]
-    pub const fn log_records(&self) -> u64 {
-        self.log_records
+    pub fn log_records(&self) -> u64 {
+        self.logged.count()
     }
 
     /// How many stored entries have an explicit context.
@@ -211,7 +220,7 @@ impl Partition {
             self.durable.join(&dots);
             self.changed_at = tick;
         }
-        self.overlay.committed(ticket);
+        self.overlay.committed(ticket, self.cache.get_mut());
     }
 
     /// The durable entry of a key. Its context is the explicit one: the durable clock ([`Partition::durable`]) of the
@@ -222,15 +231,26 @@ impl Partition {
     pub fn read(&self, rows: &dyn Rows, key: &Key) -> Result<Entry, StorageError> {
         match self.overlay.durable(key) {
             Some(entry) => Ok(entry.clone()),
-            None => stored_entry(rows, self.id, key),
+            None => self.stored(rows, key),
         }
+    }
+
+    /// The stored entry of a key without pending changes.
+    fn stored(&self, rows: &dyn Rows, key: &Key) -> Result<Entry, StorageError> {
+        let mut cache = self.cache.borrow_mut();
+        if let Some(entry) = cache.get(key) {
+            return Ok(entry.clone());
+        }
+        let entry = stored_entry(rows, self.id, key)?;
+        cache.insert(key, &entry);
+        Ok(entry)
     }
 
     /// The entry that a change builds on.
     fn before(&self, rows: &dyn Rows, key: &Key) -> Result<Before, StorageError> {
         let entry = match self.overlay.pending(key) {
             Some(entry) => entry.clone(),
-            None => stored_entry(rows, self.id, key)?,
+            None => self.stored(rows, key)?,
         };
         let mut context = entry.context.minus(&self.clock);
         if entry.siblings.is_empty() && context.is_empty() {
@@ -249,7 +269,7 @@ impl Partition {
         if !self.clock.has(dot) {
             self.clock.add(dot);
             seen.add(dot);
-            self.log_records += 1;
+            self.logged.add(dot);
             transaction.batch.put(log_row(self.id, dot), key.as_bytes().clone());
         }
     }

@@ -21,6 +21,9 @@ use crate::oracle::Oracle;
 use crate::shape::Durability;
 use crate::view::View;
 
+/// For cached entries, in bytes per partition.
+const CACHE_BYTES: usize = 900;
+
 /// A node.
 #[derive(Debug)]
 pub struct Node {
@@ -133,8 +136,13 @@ impl Node {
         batch.put(row, Bytes::copy_from_slice(&self.epoch.0.to_le_bytes()));
         self.disk.commit(&[batch], true)?;
         let origin = Origin { node: self.id, epoch: self.epoch };
-        let open = |index| Partition::open(Oracle::partition_id(index), origin, &self.disk);
-        self.partitions = (0..self.views.len()).map(open).collect::<Result<_, _>>()?;
+        let open = |index| {
+            let mut partition = Partition::open(Oracle::partition_id(index), origin, &self.disk)?;
+            // So small that entries come and go.
+            partition.set_cache(CACHE_BYTES);
+            Ok(partition)
+        };
+        self.partitions = (0..self.views.len()).map(open).collect::<Result<_, StorageError>>()?;
         self.up = true;
         self.tick = 0;
         self.peers.fill(Peer::default());

@@ -122,7 +122,7 @@ impl Boot {
         let cluster = read_cluster(reader);
         check_reachable(reader, &listen, &advertise, &cluster);
         let doc = "Memory for recently used data.";
-        let cache_bytes = reader.size("storage.cache", "16MiB", doc);
+        let cache_bytes = reader.size("storage.cache", "32MiB", doc);
         let (buckets, otlp_endpoint, sample_ratio) = (Vec::new(), None, 0.0);
         Self { node, listen, advertise, cluster, cache_bytes, buckets, otlp_endpoint, sample_ratio }
     }

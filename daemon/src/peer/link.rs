@@ -32,7 +32,7 @@ pub(crate) async fn keep(node: Arc<Node>, peer: Arc<Peer>, hello: Arc<Hello>, sh
                 }
                 Err(refused) => {
                     if let Some(error) = refused {
-                        report(&peer, &error, &shutdown);
+                        report(&node, &peer, &error, &shutdown);
                     }
                     sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
@@ -69,7 +69,7 @@ async fn connect(node: &Node, peer: &Peer, hello: &Hello) -> Result<Arc<super::P
     Ok(link)
 }
 
-fn report(peer: &Peer, error: &LinkError, shutdown: &Shutdown) {
+fn report(node: &Node, peer: &Peer, error: &LinkError, shutdown: &Shutdown) {
     let LinkError::Hello { error: HelloError::ByPeer(refusal), .. } = error else {
         tracing::debug!(peer = peer.name, %error, "peer not reachable");
         return;
@@ -78,7 +78,7 @@ fn report(peer: &Peer, error: &LinkError, shutdown: &Shutdown) {
         RefusalCode::Identity => {
             // Somebody runs on a newer life of this very data directory: whatever this process would write under
             // its older epoch could never be told apart from a copy's.
-            tracing::error!(peer = peer.name, %error, "this process is not the newest on its data directory; stopping");
+            node.must_stop(format!("node {} refused this one: {error}", peer.name));
             shutdown.trigger();
         }
         _ => tracing::error!(peer = peer.name, %error, "peer refused the connection"),

@@ -132,6 +132,6 @@ impl Partition {
     /// How many durable writes `peer` is not known to have; all, while it has told nothing.
     #[must_use]
     pub fn hints_for(&self, peer: NodeId) -> u64 {
-        self.watermark(peer).map_or(self.log_records, |told| self.durable.minus(told).count())
+        self.watermark(peer).map_or_else(|| self.log_records(), |told| self.durable.minus(told).count())
     }
 }

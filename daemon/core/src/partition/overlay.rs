@@ -7,6 +7,7 @@ use crate::entry::Entry;
 use crate::key::Key;
 
 use super::Ticket;
+use super::cache::EntryCache;
 
 /// The changed keys of one partition.
 #[derive(Debug, Default)]
@@ -35,14 +36,15 @@ impl Overlay {
         self.order.push_back((ticket, key.clone()));
     }
 
-    /// Changes up to `ticket` are durable.
-    pub(super) fn committed(&mut self, ticket: Ticket) {
+    /// Changes up to `ticket` are durable; entries without further changes move to the cache.
+    pub(super) fn committed(&mut self, ticket: Ticket, cache: &mut EntryCache) {
         while let Some((_, key)) = self.order.pop_front_if(|(staged, _)| *staged <= ticket) {
             let Some(changed) = self.keys.get_mut(&key) else { continue };
             while let Some((_, entry)) = changed.pending.pop_front_if(|(staged, _)| *staged <= ticket) {
                 changed.durable = entry;
             }
             if changed.pending.is_empty() {
+                cache.insert(&key, &changed.durable);
                 self.keys.remove(&key);
             }
         }

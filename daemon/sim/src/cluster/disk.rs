@@ -127,7 +127,7 @@ impl Cluster {
     pub(super) fn prune(&mut self, place: usize, index: usize, rows_max: usize) -> Result<bool, Broken> {
         let others = self.others(place);
         let ticket = self.nodes[place]
-            .change(index, |partition, transaction| partition.prune(transaction, &others, rows_max))?;
+            .change(index, |partition, transaction| Ok(partition.prune(transaction, &others, rows_max)))?;
         self.trace.note(|| format!("node {place} prunes partition {index}: {ticket:?}"));
         Ok(ticket.is_some())
     }
