@@ -1,0 +1,247 @@
+//! Requests that are wrong: a clear answer each, and the node serves on.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use settle_core::key::Key;
+
+use crate::support::http::{CONTEXT, connect, read_reply};
+use crate::support::{Client, Cluster, turn};
+
+const PARTITIONS: u32 = 128;
+
+/// One node, small limits, and a client of it.
+fn one() -> (Cluster, Client) {
+    let mut cluster = Cluster::new(1);
+    let configuration = &mut cluster.nodes[0].configuration;
+    configuration
+        .text("limits.key_bytes", "16B")
+        .text("limits.value_bytes", "1KiB")
+        .bucket("drafts", "siblings");
+    cluster.start_all();
+    let client = cluster.nodes[0].client();
+    (cluster, client)
+}
+
+/// The node answers a good request.
+#[track_caller]
+fn assert_serving(client: &mut Client) {
+    client.put("/v1/kv/default/alive", "v").expect(204);
+    assert_eq!(client.get("/v1/kv/default/alive").expect(200).text(), "v");
+}
+
+#[test]
+fn what_is_too_large_is_refused_whole() {
+    let _turn = turn::shared();
+    let (_cluster, mut client) = one();
+    client.put("/v1/kv/default/sixteen-bytes-ab", "v").expect(204);
+    for method in ["PUT", "GET", "DELETE"] {
+        let problem =
+            client.send(method, "/v1/kv/default/seventeen-bytes-a", &[], b"v").problem(413, "too-large");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("17 bytes") && detail.contains("limits.key_bytes"), "{detail}");
+    }
+    client.put("/v1/kv/default/k", vec![1; 1024]).expect(204);
+    client.put("/v1/kv/default/k", vec![2; 1025]).problem(413, "body-too-large");
+    client.put("/v1/kv/default/k", vec![2; 8 << 20]).problem(413, "body-too-large");
+    assert!(client.get("/v1/kv/default/k").expect(200).body == vec![1; 1024]);
+}
+
+#[test]
+fn a_body_of_unknown_length_is_limited_too() {
+    let _turn = turn::shared();
+    let (cluster, mut client) = one();
+    let mut connection = connect(cluster.nodes[0].api).unwrap();
+    let head = "PUT /v1/kv/default/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    connection.get_mut().write_all(head.as_bytes()).unwrap();
+    let chunk = format!("800\r\n{}\r\n", "x".repeat(0x800));
+    connection.get_mut().write_all(chunk.as_bytes()).unwrap();
+    read_reply(&mut connection, "PUT").unwrap().problem(413, "body-too-large");
+    client.get("/v1/kv/default/k").problem(404, "no-value");
+    assert_serving(&mut client);
+}
+
+#[test]
+fn wrong_keys_buckets_and_parameters_are_named() {
+    let _turn = turn::shared();
+    let (_cluster, mut client) = one();
+    for (path, expected) in [
+        ("/v1/kv/default/", "empty"),
+        ("/v1/kv/default/%zz", "percent-encoded"),
+        ("/v1/kv/default/k?level=most", "most"),
+        ("/v1/kv/default/k?levle=one", "levle"),
+        ("/v1/kv/default/k?timeout=soon", "timeout"),
+        ("/v1/kv/default/k?timeout=0s", "timeout"),
+        ("/v1/kv/default/k?timeout=2h", "timeout"),
+        ("/v1/kv/default/k?level=%ff", "UTF-8"),
+    ] {
+        for method in ["GET", "PUT", "DELETE"] {
+            let problem = client.send(method, path, &[], b"").problem(400, "bad-request");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains(expected), "{method} {path}: {detail}");
+        }
+    }
+    client.get("/v1/kv/default/k?replica=other").problem(400, "bad-request");
+    client.get("/v1/kv/default/k?replica=self&level=all").problem(400, "bad-request");
+    client.put("/v1/kv/default/k?replica=self", "v").problem(400, "bad-request");
+    for method in ["GET", "PUT", "DELETE"] {
+        let problem = client.send(method, "/v1/kv/nobody/k", &[], b"v").problem(404, "unknown-bucket");
+        assert!(problem["detail"].as_str().unwrap().contains("nobody"), "{problem}");
+    }
+    for path in ["/", "/v1", "/v1/kv", "/v1/kv/default", "/v1/kv/default/a/b", "/v2/kv/default/k"] {
+        client.get(path).problem(404, "not-found");
+    }
+    client.get("/v1/kv/default/k").problem(404, "no-value");
+}
+
+#[test]
+fn a_wrong_method_is_told_the_right_ones() {
+    let _turn = turn::shared();
+    let (cluster, mut client) = one();
+    let reply = client.post("/v1/kv/default/k");
+    assert_eq!(reply.header("allow"), Some("GET, HEAD, PUT, DELETE"));
+    reply.problem(405, "method-not-allowed");
+    let reply = client.put("/v1/keys/default", "");
+    assert_eq!(reply.header("allow"), Some("GET"));
+    reply.problem(405, "method-not-allowed");
+    let mut admin = cluster.nodes[0].admin();
+    for (method, path, allowed) in
+        [("POST", "/metrics", "GET, HEAD"), ("POST", "/v1/status", "GET, HEAD"), ("GET", "/-/reload", "POST")]
+    {
+        let reply = admin.send(method, path, &[], b"");
+        assert_eq!(reply.header("allow"), Some(allowed), "{method} {path}");
+        reply.problem(405, "method-not-allowed");
+    }
+}
+
+#[test]
+fn wrong_contexts_are_refused_and_change_nothing() {
+    let _turn = turn::shared();
+    let (_cluster, mut client) = one();
+    client.put("/v1/kv/drafts/k", "kept").expect(204);
+    let read = client.get("/v1/kv/drafts/k").expect(200);
+    let context = read.context();
+    let (cut, longer) = (&context[..context.len() - 2], format!("{context}AA"));
+    for wrong in ["!", "AAAA", "gibberish", "CQ", cut, &longer] {
+        let headers = [(CONTEXT, wrong)];
+        let reply = client.send("PUT", "/v1/kv/drafts/k", &headers, b"never");
+        let problem = reply.problem(400, "bad-request");
+        assert!(problem["detail"].as_str().unwrap().contains("Settle-Context"), "{problem}");
+        client.send("DELETE", "/v1/kv/drafts/k", &headers, b"").expect(400);
+    }
+    assert_eq!(client.get("/v1/kv/drafts/k").expect(200).text(), "kept");
+}
+
+#[test]
+fn a_context_of_another_partition_is_refused() {
+    let _turn = turn::shared();
+    let (_cluster, mut client) = one();
+    let partition = |key: &str| Key::new("drafts", key.as_bytes()).partition(PARTITIONS);
+    let other =
+        (0..).map(|number| format!("o{number}")).find(|key| partition(key) != partition("k")).unwrap();
+    client.put("/v1/kv/drafts/k", "v").expect(204);
+    client.put(&format!("/v1/kv/drafts/{other}"), "kept").expect(204);
+    let read = client.get("/v1/kv/drafts/k").expect(200);
+    let headers = [(CONTEXT, read.context())];
+    for method in ["PUT", "DELETE"] {
+        let reply = client.send(method, &format!("/v1/kv/drafts/{other}"), &headers, b"never");
+        reply.problem(400, "bad-context");
+    }
+    assert_eq!(client.get(&format!("/v1/kv/drafts/{other}")).expect(200).text(), "kept");
+}
+
+#[test]
+fn half_sent_requests_hold_nobody_up() {
+    let _turn = turn::shared();
+    let (cluster, mut client) = one();
+    let address = cluster.nodes[0].api;
+    let halves = [
+        "",
+        "G",
+        "GET /v1/kv/default/k HTTP/1.1\r\nHost",
+        "PUT /v1/kv/default/half HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome",
+    ];
+    let open: Vec<TcpStream> = halves
+        .iter()
+        .cycle()
+        .take(64)
+        .map(|half| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(half.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    assert_serving(&mut client);
+    drop(open);
+    assert_serving(&mut client);
+    client.get("/v1/kv/default/half").problem(404, "no-value");
+}
+
+#[test]
+fn a_body_that_stalls_is_given_up_at_the_deadline() {
+    let _turn = turn::shared();
+    let (cluster, mut client) = one();
+    let mut connection = connect(cluster.nodes[0].api).unwrap();
+    let half = "PUT /v1/kv/default/half?timeout=200ms HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome";
+    connection.get_mut().write_all(half.as_bytes()).unwrap();
+    read_reply(&mut connection, "PUT").unwrap().problem(408, "body-too-late");
+    // What is left of the body must not be taken for a request.
+    assert_eq!(connection.read_to_end(&mut Vec::new()).unwrap(), 0);
+    client.get("/v1/kv/default/half").problem(404, "no-value");
+}
+
+#[test]
+fn what_is_no_http_is_refused() {
+    let _turn = turn::shared();
+    let (cluster, mut client) = one();
+    let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(64 << 10));
+    let garbage: Vec<u8> = (0..=255).cycle().take(4096).collect();
+    for (sent, expected) in [
+        (&b"HELLO\r\n\r\n"[..], "400"),
+        (&garbage, "400"),
+        (long.as_bytes(), "4"),
+        (b"\0\0\0\0\r\n\r\n", "400"),
+    ] {
+        for address in [cluster.nodes[0].api, cluster.nodes[0].admin] {
+            let mut connection = connect(address).unwrap();
+            // The server may close before it has read everything.
+            drop(connection.get_mut().write_all(sent));
+            let mut said = Vec::new();
+            drop(connection.read_to_end(&mut said));
+            let said = String::from_utf8_lossy(&said);
+            let status = said.split(' ').nth(1).unwrap_or_default();
+            assert!(said.is_empty() || status.starts_with(expected), "{said}");
+        }
+    }
+    assert_serving(&mut client);
+}
+
+#[test]
+fn too_many_requests_at_once_are_turned_away_and_not_queued() {
+    let _turn = turn::shared();
+    let mut cluster = Cluster::new(1);
+    cluster.nodes[0].configuration.literal("limits.concurrent_requests", "2");
+    cluster.start_all();
+    let node = &cluster.nodes[0];
+    let half = "PUT /v1/kv/default/k?timeout=60s HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
+    let mut held: Vec<_> = (0..2)
+        .map(|_| {
+            let mut connection = connect(node.api).unwrap();
+            connection.get_mut().write_all(half.as_bytes()).unwrap();
+            connection
+        })
+        .collect();
+    let mut client = node.client();
+    let refused = crate::support::wait_for("both places are taken", crate::support::wait::PATIENCE, || {
+        let reply = client.get("/v1/kv/default/k");
+        (reply.status == 503).then_some(reply)
+    });
+    assert!(refused.header("retry-after").is_some());
+    refused.problem(503, "overloaded");
+    assert!(node.metrics().expect("settle_shed_requests_total{reason=\"concurrency\"}") >= 1.0);
+    for connection in &mut held {
+        connection.get_mut().write_all(b"delivered").unwrap();
+        assert_eq!(read_reply(connection, "PUT").unwrap().status, 204);
+    }
+    assert_eq!(client.get("/v1/kv/default/k").expect(200).text(), "delivered");
+}
