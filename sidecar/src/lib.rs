@@ -5,6 +5,7 @@
 mod clock;
 pub mod config;
 mod metrics;
+mod page;
 mod prober;
 mod serve;
 mod sidecar;

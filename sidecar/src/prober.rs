@@ -26,7 +26,8 @@ use crate::clock;
 use crate::config::{Config, ProberName};
 use crate::metrics::{ProbeMetrics, Throttled};
 use crate::target::{SettleTarget, TargetError};
-use board::{Board, Snapshot};
+use board::Board;
+pub(crate) use board::{Distribution, Snapshot};
 use budget::Budget;
 
 /// How long one read or listing may take. A replica that hangs is asked again this often.
@@ -50,15 +51,15 @@ pub(crate) struct Prober {
 /// Everything measured, as `GET /v1/state` shows it.
 #[derive(Debug, Serialize)]
 pub(crate) struct State {
-    prober: String,
-    target: String,
-    interval_seconds: f64,
-    deadline_seconds: f64,
-    window_seconds: f64,
+    pub(crate) prober: String,
+    pub(crate) target: String,
+    pub(crate) interval_seconds: f64,
+    pub(crate) deadline_seconds: f64,
+    pub(crate) window_seconds: f64,
     /// Requests held back since the start, by reason.
-    throttled: BTreeMap<&'static str, u64>,
+    pub(crate) throttled: BTreeMap<&'static str, u64>,
     #[serde(flatten)]
-    board: Snapshot,
+    pub(crate) board: Snapshot,
 }
 
 // === impl Prober ===

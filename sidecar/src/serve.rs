@@ -1,4 +1,4 @@
-//! The sidecar's own routes, beside the common ones of the service: its state as JSON.
+//! The sidecar's own routes, beside the common ones of the service: its state as JSON and as text.
 
 use std::sync::Arc;
 
@@ -6,15 +6,8 @@ use http::{Method, StatusCode};
 use settle_service::admin::{method_not_allowed, not_found};
 use settle_service::http::{Handler, Problem, Request, Response, json, text};
 
+use crate::page;
 use crate::prober::Prober;
-
-/// What `GET /` answers until there is a page.
-const INDEX: &str = "settle-sidecar\n\n\
-    /v1/state   everything measured, as JSON\n\
-    /metrics    the same for Prometheus\n\
-    /healthz    alive\n\
-    /readyz     ready; never depends on daemon or peers\n\
-    /-/reload   POST: load the configuration anew\n";
 
 /// See the module.
 pub(crate) struct Routes {
@@ -44,7 +37,7 @@ impl Handler for Routes {
         let reading = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
             "/v1/state" if reading => self.state(),
-            "/" if reading => text(StatusCode::OK, INDEX),
+            "/" if reading => text(StatusCode::OK, page::render(&self.prober.state())),
             "/" | "/v1/state" => method_not_allowed("GET, HEAD"),
             _ => not_found(),
         }

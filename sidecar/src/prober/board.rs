@@ -22,7 +22,7 @@ use crate::verdict::{Canary, Converged};
 use books::Books;
 pub(crate) use peers::NewPeer;
 use peers::Peer;
-pub(crate) use snapshot::Snapshot;
+pub(crate) use snapshot::{Distribution, Snapshot};
 
 /// See the module.
 pub(crate) struct Board {

@@ -107,6 +107,7 @@ impl Prober {
         match self.target.read(api, &self.key(slot), READ_DEADLINE).await {
             Ok(answer) => {
                 let seen = answer.value.map_or(Seen::Absent, |bytes| Value::seen(&bytes, self.run));
+                tracing::trace!(peer, slot, took = ?answer.done.saturating_duration_since(answer.sent), ?seen, "read");
                 self.board.observe(peer, &Read { slot, start: answer.sent, end: answer.done, seen });
                 Ok(seen)
             }

@@ -64,6 +64,11 @@ async fn metrics_say_what_the_state_says() {
     assert_eq!(earlier("settle_probe_peer_up{peer=\"n3\"}").await, 1.0);
     assert!(earlier("settle_probe_last_cycle_timestamp_seconds").await > 1.0e9);
     assert!(earlier("settle_probe_objective_samples_total{objective=\"replication_lag\"}").await > 0.0);
+    let (status, page) = sidecar.get("/").await;
+    assert_eq!(status, 200);
+    for expected in ["beside n1 of fakes", "n2 ", "n3 ", "replication_lag: within", "clock_offset: unknown"] {
+        assert!(page.contains(expected), "{expected} is not in\n{page}");
+    }
     // Reads are few: tens per canary at most.
     let written = number(&sidecar.state().await["canaries"]["written"]);
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]

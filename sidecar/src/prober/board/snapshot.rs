@@ -13,92 +13,92 @@ use crate::window::{Quantiles, Samples, ratio};
 /// See the module. All times are in seconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Snapshot {
-    cluster: Option<String>,
+    pub(crate) cluster: Option<String>,
     /// The own replica's name.
-    own: Option<String>,
-    uptime_seconds: f64,
-    peers: Vec<PeerState>,
-    convergence_seconds: Distribution,
-    stale_read_ratio: Option<f64>,
-    conflict_ratio: Option<f64>,
+    pub(crate) own: Option<String>,
+    pub(crate) uptime_seconds: f64,
+    pub(crate) peers: Vec<PeerState>,
+    pub(crate) convergence_seconds: Distribution,
+    pub(crate) stale_read_ratio: Option<f64>,
+    pub(crate) conflict_ratio: Option<f64>,
     /// Real traffic at the own replica within the window.
-    traffic: TrafficState,
-    canary_keys: Option<f64>,
-    canaries: CanaryState,
-    objectives: Vec<ObjectiveState>,
-    regressions: u64,
+    pub(crate) traffic: TrafficState,
+    pub(crate) canary_keys: Option<f64>,
+    pub(crate) canaries: CanaryState,
+    pub(crate) objectives: Vec<ObjectiveState>,
+    pub(crate) regressions: u64,
 }
 
 /// One peer.
 #[derive(Debug, Serialize)]
-struct PeerState {
-    name: String,
-    api: String,
+pub(crate) struct PeerState {
+    pub(crate) name: String,
+    pub(crate) api: String,
     /// Whether the last read was answered.
-    up: Option<bool>,
-    last_error: Option<String>,
-    lag_seconds: Option<f64>,
-    visibility_seconds: Distribution,
-    resolution_seconds: Distribution,
-    stale_read_ratio: Option<f64>,
+    pub(crate) up: Option<bool>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) lag_seconds: Option<f64>,
+    pub(crate) visibility_seconds: Distribution,
+    pub(crate) resolution_seconds: Distribution,
+    pub(crate) stale_read_ratio: Option<f64>,
     /// Since the start, by outcome.
-    canaries: Outcomes,
+    pub(crate) canaries: Outcomes,
     /// Verdict reads since the start, by result.
-    reads: Reads,
+    pub(crate) reads: Reads,
 }
 
 /// Samples of the window.
 #[derive(Debug, Serialize)]
-struct Distribution {
-    count: usize,
-    p50: Option<f64>,
-    p95: Option<f64>,
-    p99: Option<f64>,
+pub(crate) struct Distribution {
+    pub(crate) count: usize,
+    pub(crate) p50: Option<f64>,
+    pub(crate) p95: Option<f64>,
+    pub(crate) p99: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
-struct Outcomes {
-    converged: u64,
-    expired: u64,
-    unreachable: u64,
-    aborted: u64,
+pub(crate) struct Outcomes {
+    pub(crate) converged: u64,
+    pub(crate) expired: u64,
+    pub(crate) unreachable: u64,
+    pub(crate) aborted: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct Reads {
-    fresh: u64,
-    stale: u64,
-    missing: u64,
-    error: u64,
+pub(crate) struct Reads {
+    pub(crate) fresh: u64,
+    pub(crate) stale: u64,
+    pub(crate) missing: u64,
+    pub(crate) error: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct TrafficState {
-    writes: u64,
-    conflicts: u64,
+pub(crate) struct TrafficState {
+    pub(crate) writes: u64,
+    pub(crate) conflicts: u64,
 }
 
 /// Canaries over all peers, since the start.
 #[derive(Debug, Serialize)]
-struct CanaryState {
-    written: u64,
-    acknowledged: u64,
-    aborted: u64,
+pub(crate) struct CanaryState {
+    pub(crate) written: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) aborted: u64,
     /// Shown by every peer in time.
-    converged: u64,
+    pub(crate) converged: u64,
     /// Not shown by every peer by the deadline.
-    incomplete: u64,
-    under_way: usize,
+    pub(crate) incomplete: u64,
+    pub(crate) under_way: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct ObjectiveState {
-    name: &'static str,
-    unit: &'static str,
-    threshold: f64,
-    value: Option<f64>,
-    samples: u64,
-    breached: Option<bool>,
+pub(crate) struct ObjectiveState {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) threshold: f64,
+    pub(crate) value: Option<f64>,
+    pub(crate) samples: u64,
+    pub(crate) breached: Option<bool>,
 }
 
 // === impl Board ===

@@ -14,8 +14,10 @@ const SLOTS: u32 = 3;
 /// One step of a history.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// Begin a canary; its write will be acknowledged, refused, or never answered.
-    Write { acknowledged: bool, sampled: bool },
+    /// Begin a canary, unless the write of the one before is still under way.
+    Write { sampled: bool },
+    /// The write under way is acknowledged, or refused; one that is refused may be applied all the same.
+    Answer { acknowledged: bool },
     /// Read this slot; the replica has taken in all but the last few canaries of it.
     Read { slot: Slot, behind: u64 },
     /// A read of this slot gets no answer.
@@ -30,8 +32,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (prop::bool::weighted(0.8), prop::bool::weighted(0.9))
-            .prop_map(|(acknowledged, sampled)| Step::Write { acknowledged, sampled }),
+        4 => prop::bool::weighted(0.9).prop_map(|sampled| Step::Write { sampled }),
+        4 => prop::bool::weighted(0.8).prop_map(|acknowledged| Step::Answer { acknowledged }),
         6 => (0..SLOTS, 0..4_u64).prop_map(|(slot, behind)| Step::Read { slot, behind }),
         1 => (0..SLOTS).prop_map(|slot| Step::Fail { slot }),
         3 => Just(Step::Verdict),
@@ -44,6 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Model {
     written: Vec<Canary>,
+    /// The canary whose write is under way, and whether it is looked for at this peer.
+    under_way: Option<(Canary, bool)>,
     owed: Vec<Canary>,
     /// What each read found, in order.
     found: Vec<(Slot, Seen)>,
@@ -79,20 +83,28 @@ impl Model {
     }
 }
 
+fn begin(ledger: &mut Ledger, model: &mut Model, sampled: bool, now: Instant) {
+    if model.under_way.is_some() {
+        return;
+    }
+    let seq = model.written.len() as Seq + 1;
+    let canary = canary(seq, u32::try_from(seq).unwrap() % SLOTS, now);
+    if sampled {
+        ledger.begin(canary);
+    }
+    model.under_way = Some((canary, sampled));
+    model.written.push(canary);
+}
+
 /// Plays one step on ledger and model; returns whether it was a read that was answered.
 fn play(ledger: &mut Ledger, model: &mut Model, step: Step, now: Instant) -> bool {
     match step {
-        Step::Write { acknowledged, sampled } => {
-            let seq = model.written.len() as Seq + 1;
-            let canary = canary(seq, u32::try_from(seq).unwrap() % SLOTS, now);
-            if sampled {
-                ledger.begin(canary);
-            }
-            // A refused write may have been applied all the same.
-            model.written.push(canary);
+        Step::Write { sampled } => begin(ledger, model, sampled, now),
+        Step::Answer { acknowledged } => {
+            let Some((canary, sampled)) = model.under_way.take() else { return false };
             if !acknowledged {
-                assert_eq!(ledger.abort(seq), sampled);
-            } else if ledger.acknowledge(seq) {
+                assert_eq!(ledger.abort(canary.seq), sampled);
+            } else if ledger.acknowledge(canary.seq) {
                 model.owed.push(canary);
                 model.acknowledged += 1;
             }
