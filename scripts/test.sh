@@ -68,7 +68,9 @@ step "programs to test with" scripts/tools.sh prometheus
 step "fetch dependencies" "$CARGO" fetch --locked
 lint
 dependencies
-step "documentation" env RUSTDOCFLAGS="-D warnings" "$CARGO" doc --locked --workspace --no-deps
+# Private items too: whoever reads these pages works on the code.
+step "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+    "$CARGO" doc --locked --workspace --no-deps --document-private-items
 # Before the tests: some of them start the programs that lie beside them.
 step "build" "$CARGO" build --locked "${REST[@]}" --all-targets
 step "examples in the documentation" "$CARGO" test --locked "${REST[@]}" --doc
