@@ -26,7 +26,7 @@ use settle_service::reload::Live;
 use settle_store::{Committer, Engine, Refused};
 
 use crate::clock;
-use crate::config::{Bucket, Config};
+use crate::config::Config;
 use crate::metrics::NodeMetrics;
 use crate::peer::Peer;
 
@@ -127,14 +127,6 @@ impl Node {
             peers: ArcSwap::from_pointee(Vec::new()),
             must_stop: OnceLock::new(),
         })
-    }
-
-    /// A declared bucket.
-    pub(crate) fn bucket(&self, name: &str) -> Option<Bucket> {
-        let config = self.config.load();
-        let buckets = &config.boot.buckets;
-        let index = buckets.binary_search_by(|bucket| bucket.name.as_str().cmp(name)).ok()?;
-        buckets.get(index).cloned()
     }
 
     /// How many partitions the cluster has.

@@ -56,7 +56,7 @@ pub trait Encode {
 
     /// The binary form as bytes of its own.
     fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::with_capacity(128);
+        let mut out = Vec::new();
         self.encode(&mut out);
         Bytes::from(out)
     }

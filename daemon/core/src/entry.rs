@@ -129,6 +129,8 @@ const ENTRY_VERSION: u8 = 1;
 
 impl Encode for Entry {
     fn encode(&self, out: &mut Vec<u8>) {
+        let payloads: usize = self.siblings.iter().map(|(_, version)| version.payload.len() + 48).sum();
+        out.reserve(payloads + 64);
         out.push(ENTRY_VERSION);
         put_varint(out, self.siblings.len() as u64);
         for (dot, version) in &self.siblings {

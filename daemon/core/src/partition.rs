@@ -28,7 +28,7 @@ use std::ops::ControlFlow;
 
 use crate::clock::Clock;
 use crate::codec::{Decode, Encode};
-use crate::dot::{Dot, NodeId, Origin};
+use crate::dot::{Dot, DotRange, NodeId, Origin};
 use crate::entry::Entry;
 use crate::key::{Key, PartitionId};
 use crate::plant::{Plant, planted};
@@ -72,7 +72,7 @@ pub struct Partition {
     changed_at: u64,
     ticket: Ticket,
     /// Dots that join `durable` with their ticket.
-    staged: VecDeque<(Ticket, Clock)>,
+    staged: VecDeque<(Ticket, StagedDots)>,
     overlay: Overlay,
     /// In a cell, since looking something up moves it; the partition is used by one thread at a time.
     cache: RefCell<EntryCache>,
@@ -86,6 +86,15 @@ pub struct Partition {
     pull: Option<Pull>,
     /// Live keys of user buckets, once counted.
     live_keys: Option<i64>,
+}
+
+/// Dots on their way into the durable clock.
+#[derive(Debug)]
+enum StagedDots {
+    /// Of one write.
+    Range(DotRange),
+    /// Of a page.
+    Clock(Clock),
 }
 
 /// A key's entry as a change finds it.
@@ -217,7 +226,10 @@ impl Partition {
     /// node that is answered by the same echo.
     pub fn committed(&mut self, ticket: Ticket, tick: u64) {
         while let Some((_, dots)) = self.staged.pop_front_if(|(staged, _)| *staged <= ticket) {
-            self.durable.join(&dots);
+            match dots {
+                StagedDots::Range(range) => self.durable.add_range(range),
+                StagedDots::Clock(clock) => self.durable.join(&clock),
+            }
             self.changed_at = tick;
         }
         self.overlay.committed(ticket, self.cache.get_mut());
@@ -264,14 +276,15 @@ impl Partition {
         self.ticket
     }
 
-    /// Marks a dot of `key` as seen, and logs it for replicas that may lack it.
-    fn see(&mut self, transaction: &mut Transaction<'_>, seen: &mut Clock, dot: Dot, key: &Key) {
-        if !self.clock.has(dot) {
-            self.clock.add(dot);
-            seen.add(dot);
-            self.logged.add(dot);
-            transaction.batch.put(log_row(self.id, dot), key.as_bytes().clone());
+    /// Marks a dot of `key` as seen, and logs it for replicas that may lack it. Says whether it was new.
+    fn see(&mut self, transaction: &mut Transaction<'_>, dot: Dot, key: &Key) -> bool {
+        if self.clock.has(dot) {
+            return false;
         }
+        self.clock.add(dot);
+        self.logged.add(dot);
+        transaction.batch.put(log_row(self.id, dot), key.as_bytes().clone());
+        true
     }
 
     /// Stages the new state of a key whose entry was `before`.
@@ -312,7 +325,7 @@ impl Partition {
     /// Stages dots that become part of the durable clock with `ticket`.
     fn stage_clock(&mut self, ticket: Ticket, dots: Clock) {
         if !dots.is_empty() {
-            self.staged.push_back((ticket, dots));
+            self.staged.push_back((ticket, StagedDots::Clock(dots)));
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use settle_core::level::Level;
 use settle_service::config::parse_duration;
 
-use super::Op;
+use super::metrics::Op;
 
 /// The longest deadline that a client may ask for.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);

@@ -114,6 +114,13 @@ impl Boot {
         Advertised { api, admin, peer }
     }
 
+    /// The bucket of this name, if it is declared.
+    #[must_use]
+    pub fn bucket(&self, name: &str) -> Option<&Bucket> {
+        let index = self.buckets.binary_search_by(|bucket| bucket.name.as_str().cmp(name)).ok()?;
+        self.buckets.get(index)
+    }
+
     /// Everything but buckets and telemetry, which follow in the printed configuration.
     pub(super) fn read(reader: &mut Reader) -> Self {
         let node = read_node(reader);
@@ -122,7 +129,7 @@ impl Boot {
         let cluster = read_cluster(reader);
         check_reachable(reader, &listen, &advertise, &cluster);
         let doc = "Memory for recently used data.";
-        let cache_bytes = reader.size("storage.cache", "32MiB", doc);
+        let cache_bytes = reader.size("storage.cache", "64MiB", doc);
         let (buckets, otlp_endpoint, sample_ratio) = (Vec::new(), None, 0.0);
         Self { node, listen, advertise, cluster, cache_bytes, buckets, otlp_endpoint, sample_ratio }
     }

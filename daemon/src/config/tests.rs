@@ -54,7 +54,7 @@ fn the_printed_default_loads_as_the_default() {
     let text = Config::default_text();
     let env = [("SETTLE_NODE__NAME", "n1"), ("SETTLE_NODE__DATA_DIR", "/data")];
     assert_eq!(load_with(&text, &env).unwrap(), good(""), "{text}");
-    for line in ["# name = \"node-1\"\n", "\ncache = \"32MiB\"\n", "\n# [[bucket]]\n", "\n# expect = 3\n"] {
+    for line in ["# name = \"node-1\"\n", "\ncache = \"64MiB\"\n", "\n# [[bucket]]\n", "\n# expect = 3\n"] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
     assert_eq!(text.matches("[telemetry]").count(), 1, "{text}");

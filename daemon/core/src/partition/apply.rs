@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::plant::{Plant, planted};
 use crate::storage::StorageError;
 
-use super::{Before, Partition, Ticket, Transaction};
+use super::{Before, Partition, StagedDots, Ticket, Transaction};
 
 /// One write on its way to another replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,16 +54,15 @@ impl Partition {
         let none = Clock::new();
         let merged = self.merge_into(&before, &delta.entry, &none);
         let ticket = self.next_ticket();
-        let mut seen = Clock::new();
+        let mut fresh = 0;
         for dot in delta.seen.dots() {
-            self.see(transaction, &mut seen, dot, &delta.key);
+            fresh += u64::from(self.see(transaction, dot, &delta.key));
         }
-        let fresh = seen.count();
         let concurrent = merged.concurrent;
         let mut after = Entry { siblings: merged.siblings, context: before.context };
         after.context.join(&delta.entry.context);
         self.stage_entry(transaction, ticket, &delta.key, before.entry, after);
-        self.stage_clock(ticket, seen);
+        self.staged.push_back((ticket, StagedDots::Range(delta.seen)));
         Ok(Applied { ticket, fresh, concurrent, stamp_max })
     }
 

@@ -140,8 +140,10 @@ impl Partition {
         applied.ticket = self.next_ticket();
         let mut seen = Clock::new();
         for (dot, index) in &page.records {
-            if let Some((key, _)) = page.entries.get(*index) {
-                self.see(transaction, &mut seen, *dot, key);
+            if let Some((key, _)) = page.entries.get(*index)
+                && self.see(transaction, *dot, key)
+            {
+                seen.add(*dot);
             }
         }
         self.stage_merged(transaction, &mut seen, changes, &page.clock, applied.ticket);
@@ -182,7 +184,9 @@ impl Partition {
         }
         for change in &changes {
             for dot in change.after.dots() {
-                self.see(transaction, seen, dot, &change.key);
+                if self.see(transaction, dot, &change.key) {
+                    seen.add(dot);
+                }
             }
         }
         let beyond = clock.minus(&self.clock);

@@ -309,7 +309,9 @@ impl Partition {
     fn see_siblings(&mut self, transaction: &mut Transaction<'_>, seen: &mut Clock, page: &FullPage) {
         for (key, entry) in &page.entries {
             for dot in entry.dots() {
-                self.see(transaction, seen, dot, key);
+                if self.see(transaction, dot, key) {
+                    seen.add(dot);
+                }
             }
         }
     }

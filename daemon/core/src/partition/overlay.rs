@@ -21,18 +21,22 @@ pub(super) struct Overlay {
 #[derive(Debug)]
 struct Changed {
     durable: Entry,
-    /// Ascending, never empty.
-    pending: VecDeque<(Ticket, Entry)>,
+    /// The first change that is not durable.
+    first: (Ticket, Entry),
+    /// Those after it, ascending; mostly none.
+    later: VecDeque<(Ticket, Entry)>,
 }
 
 impl Overlay {
     /// Adds a change; `before` is the entry that storage holds, used when the key has no other pending change.
     pub(super) fn stage(&mut self, key: &Key, ticket: Ticket, before: Entry, after: Entry) {
-        let changed = self
-            .keys
-            .entry(key.clone())
-            .or_insert_with(|| Changed { durable: before, pending: VecDeque::with_capacity(1) });
-        changed.pending.push_back((ticket, after));
+        match self.keys.get_mut(key) {
+            Some(changed) => changed.later.push_back((ticket, after)),
+            None => {
+                let changed = Changed { durable: before, first: (ticket, after), later: VecDeque::new() };
+                self.keys.insert(key.clone(), changed);
+            }
+        }
         self.order.push_back((ticket, key.clone()));
     }
 
@@ -40,10 +44,7 @@ impl Overlay {
     pub(super) fn committed(&mut self, ticket: Ticket, cache: &mut EntryCache) {
         while let Some((_, key)) = self.order.pop_front_if(|(staged, _)| *staged <= ticket) {
             let Some(changed) = self.keys.get_mut(&key) else { continue };
-            while let Some((_, entry)) = changed.pending.pop_front_if(|(staged, _)| *staged <= ticket) {
-                changed.durable = entry;
-            }
-            if changed.pending.is_empty() {
+            if changed.committed(ticket) {
                 cache.insert(&key, &changed.durable);
                 self.keys.remove(&key);
             }
@@ -57,7 +58,8 @@ impl Overlay {
 
     /// The entry of a changed key with all its changes.
     pub(super) fn pending(&self, key: &Key) -> Option<&Entry> {
-        self.keys.get(key)?.pending.back().map(|(_, entry)| entry)
+        let changed = self.keys.get(key)?;
+        Some(changed.later.back().map_or(&changed.first.1, |(_, entry)| entry))
     }
 
     /// The changed keys after `after` and up to `until`, ascending.
@@ -72,5 +74,21 @@ impl Overlay {
         let empty = matches!((after, until), (Some(after), Some(until)) if after >= until);
         let range = (!empty).then(|| self.keys.range::<Key, _>((low, high)));
         range.into_iter().flatten().map(|(key, _)| key)
+    }
+}
+
+impl Changed {
+    /// Changes up to `ticket` are durable; says whether no other is left.
+    fn committed(&mut self, ticket: Ticket) -> bool {
+        while self.first.0 <= ticket {
+            match self.later.pop_front() {
+                Some(next) => self.durable = std::mem::replace(&mut self.first, next).1,
+                None => {
+                    self.durable = std::mem::take(&mut self.first.1);
+                    return true;
+                }
+            }
+        }
+        false
     }
 }

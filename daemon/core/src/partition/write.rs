@@ -8,7 +8,7 @@ use crate::plant::{Plant, planted};
 use crate::storage::StorageError;
 
 use super::apply::Delta;
-use super::{Partition, Ticket, Transaction};
+use super::{Partition, StagedDots, Ticket, Transaction};
 
 /// What a client wants written.
 #[derive(Debug, Clone)]
@@ -61,12 +61,11 @@ impl Partition {
             Context { explicit: &theirs.context, implied: &none },
         );
         let ticket = self.next_ticket();
-        let mut seen = Clock::new();
-        self.see(transaction, &mut seen, dot, &key);
+        self.see(transaction, dot, &key);
         let mut after = Entry { siblings: merged.siblings, context: before.context };
         after.context.join(&theirs.context);
         self.stage_entry(transaction, ticket, &key, before.entry, after);
-        self.stage_clock(ticket, seen);
+        self.staged.push_back((ticket, StagedDots::Range(DotRange::single(dot))));
         let mut entry = theirs;
         if planted(Plant::DeltaWithoutContext) {
             entry.context = [dot].into_iter().collect();
