@@ -11,6 +11,7 @@
     reason = "places, partitions, keys and sessions are drawn below the lengths of these vectors"
 )]
 
+use bytes::Bytes;
 use settle_core::clock::Clock;
 use settle_core::dot::NodeId;
 use settle_core::partition::{Moment, Partition};
@@ -45,6 +46,8 @@ pub struct Cluster {
     sessions: Vec<Vec<Clock>>,
     /// Per node and partition, the moment up to which a bound was checked.
     horizons: Vec<Vec<u64>>,
+    /// Per node and partition, the last request of a full exchange, and whom it went to.
+    pulls: Vec<Vec<Option<(usize, Bytes)>>>,
     healing: bool,
 }
 
@@ -54,8 +57,7 @@ impl Cluster {
     /// # Errors
     /// [`Broken`] when a node does not start.
     pub fn new(shape: Shape, rng: Rng, trace: Trace) -> Result<Self, Broken> {
-        let nodes =
-            (0..shape.nodes).map(|place| Node::new(place, shape.nodes, shape.partitions, shape.durability));
+        let nodes = (0..shape.nodes).map(|place| Node::new(place, &shape));
         let mut cluster = Self {
             now: 1,
             nodes: nodes.collect(),
@@ -64,6 +66,7 @@ impl Cluster {
             trace,
             sessions: vec![vec![Clock::new(); shape.keys]; shape.sessions],
             horizons: vec![vec![0; shape.partitions]; shape.nodes],
+            pulls: vec![vec![None; shape.partitions]; shape.nodes],
             healing: false,
             shape,
             rng,
@@ -201,6 +204,6 @@ impl Cluster {
 
     /// The kind of traffic that moves next.
     fn some_kind(&mut self) -> Kind {
-        self.rng.pick(&[Kind::Delta, Kind::Delta, Kind::Exchange, Kind::Exchange, Kind::Echo])
+        self.rng.pick(self.shape.traffic)
     }
 }

@@ -8,6 +8,7 @@ pub mod covered;
 pub mod dots;
 pub mod durable;
 pub mod kept;
+pub mod log;
 pub mod residue;
 pub mod superseded;
 

@@ -75,8 +75,10 @@ pub enum Kind {
     /// Writes.
     #[default]
     Delta,
-    /// Exchanges.
-    Exchange,
+    /// Log exchanges.
+    Log,
+    /// Full exchanges.
+    Full,
     /// Echoes.
     Echo,
 }
@@ -97,7 +99,8 @@ impl Body {
         match self {
             Self::Delta(_) => Kind::Delta,
             Self::EchoRequest(_) | Self::EchoAnswer(_) => Kind::Echo,
-            _ => Kind::Exchange,
+            Self::LogRequest(_) | Self::LogPage(_) | Self::LogFull => Kind::Log,
+            Self::FullRequest(_) | Self::FullPage(_) => Kind::Full,
         }
     }
 
@@ -208,12 +211,12 @@ mod tests {
     fn what_is_in_flight_is_bounded_and_arrives_by_kind() {
         let mut rng = Rng::new(1);
         let mut network = Network::new(0, 0);
-        network.send(&mut rng, message(Kind::Exchange));
+        network.send(&mut rng, message(Kind::Log));
         for _ in 0..50 {
             network.send(&mut rng, message(Kind::Delta));
         }
-        assert_eq!(network.arrive(&mut rng, Kind::Exchange).unwrap().body.kind(), Kind::Exchange);
-        assert_eq!(network.arrive(&mut rng, Kind::Exchange).unwrap().body.kind(), Kind::Delta);
+        assert_eq!(network.arrive(&mut rng, Kind::Log).unwrap().body.kind(), Kind::Log);
+        assert_eq!(network.arrive(&mut rng, Kind::Log).unwrap().body.kind(), Kind::Delta);
         for _ in 0..200 {
             network.send(&mut rng, message(Kind::Delta));
         }

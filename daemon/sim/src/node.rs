@@ -18,11 +18,8 @@ use settle_store::{Disk, SimDisk};
 use crate::broken::Broken;
 use crate::network::Base;
 use crate::oracle::Oracle;
-use crate::shape::Durability;
+use crate::shape::{Durability, Shape};
 use crate::view::View;
-
-/// For cached entries, in bytes per partition.
-const CACHE_BYTES: usize = 900;
 
 /// A node.
 #[derive(Debug)]
@@ -46,6 +43,7 @@ pub struct Node {
     /// What it remembers of the others, by place.
     pub peers: Vec<Peer>,
     durability: Durability,
+    cache_bytes: usize,
     staged: VecDeque<Change>,
     written: VecDeque<(usize, Ticket)>,
     /// How many of `written` are synced.
@@ -101,18 +99,19 @@ struct Change {
 impl Node {
     /// A node with an empty disk, not started yet.
     #[must_use]
-    pub fn new(place: usize, shape_nodes: usize, partitions: usize, durability: Durability) -> Self {
+    pub fn new(place: usize, shape: &Shape) -> Self {
         Self {
             id: NodeId(place as u64 + 1),
             epoch: Epoch(0),
             up: false,
             disk: SimDisk::new(),
             partitions: Vec::new(),
-            views: vec![View::default(); partitions],
+            views: vec![View::default(); shape.partitions],
             touched: Touch::Untouched,
             tick: 0,
-            peers: vec![Peer::default(); shape_nodes],
-            durability,
+            peers: vec![Peer::default(); shape.nodes],
+            durability: shape.durability,
+            cache_bytes: shape.cache_bytes,
             staged: VecDeque::new(),
             written: VecDeque::new(),
             synced: 0,
@@ -138,8 +137,7 @@ impl Node {
         let origin = Origin { node: self.id, epoch: self.epoch };
         let open = |index| {
             let mut partition = Partition::open(Oracle::partition_id(index), origin, &self.disk)?;
-            // So small that entries come and go.
-            partition.set_cache(CACHE_BYTES);
+            partition.set_cache(self.cache_bytes);
             Ok(partition)
         };
         self.partitions = (0..self.views.len()).map(open).collect::<Result<_, StorageError>>()?;

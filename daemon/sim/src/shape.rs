@@ -3,6 +3,7 @@
 
 use settle_core::partition::PageLimits;
 
+use crate::network::Kind;
 use crate::rng::Rng;
 
 /// When a node calls a write kept.
@@ -78,10 +79,16 @@ pub struct Shape {
     pub durability: Durability,
     /// How writes choose what they supersede.
     pub resolvers: Resolvers,
+    /// For entries cached in memory, in bytes per partition: none, so few that they come and go, or all.
+    pub cache_bytes: usize,
     /// How many of 1,000 changes are made durable at once.
     pub eager: usize,
     /// How many of 1,000 exchanges are full from their beginning.
     pub full: usize,
+    /// How many of 1,000 writes are deletes.
+    pub deletes: usize,
+    /// Which traffic moves how often; what moves seldom arrives late.
+    pub traffic: &'static [Kind],
     /// How many of 1,000 messages are lost.
     pub loss: usize,
     /// How many of 1,000 messages arrive twice.
@@ -92,6 +99,15 @@ pub struct Shape {
     pub weights: Vec<(Action, usize)>,
 }
 
+/// All alike; full exchanges that finish while old deltas are still on their way; log exchanges; echoes.
+const TRAFFIC: &[&[Kind]] = &[
+    &[Kind::Delta, Kind::Delta, Kind::Log, Kind::Full, Kind::Echo],
+    &[Kind::Delta, Kind::Full, Kind::Full, Kind::Full],
+    &[Kind::Delta, Kind::Full, Kind::Full, Kind::Log, Kind::Echo],
+    &[Kind::Delta, Kind::Delta, Kind::Log, Kind::Log, Kind::Echo],
+    &[Kind::Delta, Kind::Delta, Kind::Echo, Kind::Echo, Kind::Log],
+];
+
 impl Shape {
     /// The shape that `rng`'s seed stands for.
     #[must_use]
@@ -101,14 +117,17 @@ impl Shape {
         Self {
             nodes: rng.pick(&[2, 3, 3, 3, 3, 3, 3, 4]),
             partitions: rng.pick(&[1, 1, 1, 2]),
-            keys: rng.pick(&[2, 3, 4, 6]),
+            keys: rng.pick(&[2, 3, 4, 6, 8]),
             sessions: 3,
             steps: 400,
             durability,
             resolvers: rng.pick(&[Resolvers::Lww, Resolvers::Siblings, Resolvers::Mixed]),
-            eager: rng.pick(&[0, 300, 700, 1000, 1000]),
+            cache_bytes: rng.pick(&[0, 900, 1 << 20]),
+            eager: rng.pick(&[0, 0, 300, 700, 1000, 1000]),
             full: rng.pick(&[100, 400, 700]),
-            loss: rng.pick(&[0, 100, 300]),
+            deletes: rng.pick(&[200, 400, 600]),
+            traffic: rng.pick(TRAFFIC),
+            loss: rng.pick(&[0, 50, 200]),
             duplication: rng.pick(&[0, 100, 300]),
             limits: PageLimits { records: rng.pick(&[1, 1, 2, 4]), bytes: rng.pick(&[1, 80, 1 << 20]) },
             weights: weights(rng, durability),
@@ -148,7 +167,7 @@ fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
         (Action::WriteAndCrash, crash),
         (Action::Read, 100),
         (Action::Deliver, rng.pick(&[250, 400, 600])),
-        (Action::Exchange, rng.pick(&[30, 60])),
+        (Action::Exchange, rng.pick(&[30, 60, 120])),
         (Action::Flush, lazy),
         (Action::Prune, 25),
         (Action::Sweep, 15),

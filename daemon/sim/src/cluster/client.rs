@@ -26,7 +26,7 @@ impl Cluster {
         let with_context = self.rng.chance(700);
         let context = if with_context { self.sessions[session][key].clone() } else { Clock::new() };
         let number = self.oracle.keys[key].writes.len();
-        let payload = (!self.rng.chance(300)).then(|| Bytes::from(format!("{key}.{number}")));
+        let payload = (!self.rng.chance(self.shape.deletes)).then(|| Bytes::from(format!("{key}.{number}")));
         let waiting = self.mint(place, key, session, payload, &context)?;
         if crash {
             if self.rng.chance(300) {

@@ -1,8 +1,10 @@
 //! What disks and processes do: get a stage further, fail, crash, start; and the kernel's own cleaning.
 
-use settle_core::storage::StorageError;
+use settle_core::dot::Dot;
+use settle_core::storage::{StorageError, log_dot};
 
 use crate::broken::Broken;
+use crate::invariants;
 use crate::node::Touch;
 use crate::shape::Durability;
 
@@ -126,8 +128,17 @@ impl Cluster {
     /// Prunes once; whether there was anything to do.
     pub(super) fn prune(&mut self, place: usize, index: usize, rows_max: usize) -> Result<bool, Broken> {
         let others = self.others(place);
-        let ticket = self.nodes[place]
-            .change(index, |partition, transaction| Ok(partition.prune(transaction, &others, rows_max)))?;
+        let (ticket, removed) = self.nodes[place].change(index, |partition, transaction| {
+            let ticket = partition.prune(transaction, &others, rows_max);
+            let gone = transaction.batch.rows.iter().filter(|(_, value)| value.is_none());
+            Ok((ticket, gone.filter_map(|(row, _)| log_dot(row)).collect::<Vec<Dot>>()))
+        })?;
+        if self.shape.durability == Durability::Always {
+            for dot in removed {
+                let replicas = self.nodes.iter().map(|node| &node.views[index]).enumerate();
+                invariants::log::check(dot, place, replicas)?;
+            }
+        }
         self.trace.note(|| format!("node {place} prunes partition {index}: {ticket:?}"));
         Ok(ticket.is_some())
     }

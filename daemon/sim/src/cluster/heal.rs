@@ -61,6 +61,8 @@ impl Cluster {
                     let full = verify || self.rng.chance(self.shape.full / 2);
                     let request = self.opening(place, from, index, full)?;
                     self.converse(request)?;
+                    let view = |place: usize| &self.nodes[place].views[index];
+                    invariants::convergence::check_exchange(view(place), view(from), (place, from))?;
                 }
             }
         }

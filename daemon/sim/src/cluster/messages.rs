@@ -8,6 +8,7 @@ use settle_core::partition::{
 };
 
 use crate::broken::Broken;
+use crate::invariants::durable;
 use crate::network::{Body, EchoAnswer, EchoRequest, Envelope};
 
 use super::Cluster;
@@ -37,13 +38,25 @@ impl Cluster {
         let Some(place) = self.some_node() else { return Ok(()) };
         let from = self.some_other(place);
         let index = self.some_partition();
-        // An exchange under way is given up now and then, as after a deadline.
-        let busy = self.partition(place, index).is_pulling() && !self.rng.chance(300);
+        // An exchange under way asks again now and then, or is given up, as after a deadline.
+        let busy = self.partition(place, index).is_pulling() && !self.rng.chance(100);
+        if busy && self.rng.chance(500) {
+            self.ask_again(place, index);
+            return Ok(());
+        }
         let full = !busy && self.rng.chance(self.shape.full);
         let request = self.opening(place, from, index, full)?;
         self.trace.note(|| format!("node {place} begins with {from}: {}", request.body.name()));
         self.network.send(&mut self.rng, request);
         Ok(())
+    }
+
+    /// Repeats the last request of a full exchange.
+    fn ask_again(&mut self, place: usize, index: usize) {
+        if let Some((from, request)) = self.pulls[place][index].clone() {
+            self.trace.note(|| format!("node {place} asks {from} again"));
+            self.send(place, from, index, Body::FullRequest(request));
+        }
     }
 
     /// The message that opens an exchange.
@@ -104,8 +117,8 @@ impl Cluster {
             Body::FullRequest(bytes) => {
                 Some(self.serve_full(to, partition, &FullRequest::from_bytes(bytes)?)?)
             }
-            Body::FullPage(bytes) => self.take_full(to, partition, &FullPage::from_bytes(bytes)?)?,
-            Body::EchoRequest(request) => Some(self.answer_echo(to, request)),
+            Body::FullPage(bytes) => self.take_full(to, from, partition, &FullPage::from_bytes(bytes)?)?,
+            Body::EchoRequest(request) => Some(self.answer_echo(to, request)?),
             Body::EchoAnswer(answer) => {
                 self.take_echo(to, from, from_epoch, answer)?;
                 None
@@ -136,10 +149,13 @@ impl Cluster {
 
     fn serve_log(&self, place: usize, index: usize, theirs: &Clock) -> Result<Body, Broken> {
         let node = &self.nodes[place];
-        Ok(match node.partitions[index].serve_log(&node.disk, theirs, self.limits())? {
-            LogAnswer::Page(page) => Body::LogPage(page.to_bytes()),
-            LogAnswer::Full => Body::LogFull,
-        })
+        match node.partitions[index].serve_log(&node.disk, theirs, self.limits())? {
+            LogAnswer::Page(page) => {
+                durable::check_told(&page.clock, &node.views[index], place)?;
+                Ok(Body::LogPage(page.to_bytes()))
+            }
+            LogAnswer::Full => Ok(Body::LogFull),
+        }
     }
 
     fn take_log(
@@ -163,28 +179,36 @@ impl Cluster {
         Ok(Body::FullPage(page.to_bytes()))
     }
 
-    fn take_full(&mut self, place: usize, index: usize, page: &FullPage) -> Result<Option<Body>, Broken> {
+    fn take_full(
+        &mut self,
+        place: usize,
+        from: usize,
+        index: usize,
+        page: &FullPage,
+    ) -> Result<Option<Body>, Broken> {
         let limits = self.limits();
         let (_, progress) = self.nodes[place]
             .change(index, |partition, transaction| partition.take_full(transaction, page, limits))?;
         self.trace.note(|| format!("node {place}: {progress:?}"));
         self.maybe_flush(place)?;
-        Ok(match progress {
-            Progress::Next(request) => Some(Body::FullRequest(request.to_bytes())),
+        let next = match progress {
+            Progress::Next(request) => Some(request.to_bytes()),
             Progress::Done | Progress::Aborted => None,
-        })
+        };
+        self.pulls[place][index] = next.clone().map(|request| (from, request));
+        Ok(next.map(Body::FullRequest))
     }
 
-    fn answer_echo(&self, place: usize, request: EchoRequest) -> Body {
+    fn answer_echo(&self, place: usize, request: EchoRequest) -> Result<Body, Broken> {
         let node = &self.nodes[place];
-        let clocks = node.partitions.iter().map(|partition| {
-            let same = request
-                .base
-                .is_some_and(|(epoch, tick)| epoch == node.epoch && partition.changed_at() <= tick);
-            (!same).then(|| partition.echo().to_bytes())
-        });
-        let clocks = clocks.collect();
-        Body::EchoAnswer(EchoAnswer { request, tick: node.tick, clocks })
+        let mut clocks = Vec::with_capacity(node.partitions.len());
+        for (partition, view) in node.partitions.iter().zip(&node.views) {
+            let named = |(epoch, tick)| epoch == node.epoch && partition.changed_at() <= tick;
+            let clock = partition.echo();
+            durable::check_told(&clock, view, place)?;
+            clocks.push((!request.base.is_some_and(named)).then(|| clock.to_bytes()));
+        }
+        Ok(Body::EchoAnswer(EchoAnswer { request, tick: node.tick, clocks }))
     }
 
     /// An answer counts only between the two lives in which it was asked and given, and if the answer that it refers

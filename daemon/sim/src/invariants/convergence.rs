@@ -42,3 +42,19 @@ pub fn check<'a>(oracle: &Oracle, nodes: impl Iterator<Item = &'a [View]>) -> Re
     }
     Ok(())
 }
+
+/// Checks that an exchange between two healthy replicas, at rest otherwise, has brought what it is for.
+///
+/// # Errors
+/// [`Broken`] when the receiver lacks something.
+pub fn check_exchange(receiver: &View, sender: &View, places: (usize, usize)) -> Result<(), Broken> {
+    let lacks = sender.clock.minus(&receiver.clock).count();
+    if lacks == 0 {
+        return Ok(());
+    }
+    let (to, from) = places;
+    Err(Broken::new(
+        "convergence",
+        format!("an exchange ended, but node {to} lacks {lacks} writes of node {from}"),
+    ))
+}

@@ -1,8 +1,11 @@
 //! Durable reads never show what a crash can take back: what can be read changes only when commits are reported, never
 //! shrinks under `always`, and a restart of a node at rest changes nothing.
 
+use settle_core::clock::Clock;
+
 use crate::broken::Broken;
 use crate::node::Touch;
+use crate::view::View;
 
 use super::Look;
 
@@ -25,6 +28,17 @@ pub fn check(look: &Look<'_>) -> Result<(), Broken> {
         }
         _ => Ok(()),
     }
+}
+
+/// Checks a clock that another node is told: nothing in it may be lost in a crash.
+///
+/// # Errors
+/// [`Broken`] when it is ahead of what can be read.
+pub fn check_told(told: &Clock, view: &View, place: usize) -> Result<(), Broken> {
+    if view.clock.covers(told) {
+        return Ok(());
+    }
+    Err(Broken::new("durable", format!("node {place} told a clock that is ahead of what can be read there")))
 }
 
 /// Checks a restart at rest; `same`: views and counts are what they were.

@@ -141,3 +141,15 @@ fn nothing_is_left_over_but_the_names_of_lost_writes() {
     assert!(!passes(leftover(true, true, &[dot(1)], false, true)), "a write whose node still has it");
     assert!(!passes(leftover(true, true, &[dot(1)], false, false)), "the partition does not know of it");
 }
+
+#[test]
+fn clocks_that_are_told_and_records_that_are_pruned_are_checked_against_what_is_readable() {
+    let (put, all) = (view(&[0], &[0]), view(&[], &[0, 1]));
+    assert!(
+        durable::check_told(&put.clock, &all, 0).is_ok() && durable::check_told(&all.clock, &put, 0).is_err()
+    );
+    let pruned = |dot| log::check(dot, 0, [(0, &all), (1, &put)].into_iter()).is_ok();
+    assert!(pruned(dot(1)) && !pruned(dot(2)));
+    let brought = |receiver, sender| convergence::check_exchange(receiver, sender, (0, 1)).is_ok();
+    assert!(brought(&all, &put) && !brought(&put, &all));
+}

@@ -19,14 +19,6 @@ fn the_kernel_keeps_every_promise() {
     assert_eq!(find(0, SEEDS, None), None);
 }
 
-/// Each of these once broke a property, of the kernel or of the simulator's idea of it.
-#[test]
-fn seeds_that_once_failed_pass() {
-    for seed in [3_210, 3_312, 44_546] {
-        assert_eq!(find(seed, 1, None), None);
-    }
-}
-
 #[test]
 fn every_planted_bug_is_found() {
     for bug in ALL {
