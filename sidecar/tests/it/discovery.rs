@@ -82,7 +82,9 @@ async fn a_target_stays_until_it_leaves_the_layout() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_peers_take_turns() {
     let cluster = Cluster::start(&[PROMPT; 7]).await;
-    let sidecar = Running::start(cluster.admin, &format!("{FAST}peers_per_cycle = 2\n")).await;
+    let sidecar =
+        Running::start(cluster.admin, &format!("{}peers_per_cycle = 2\n", FAST.replace("50ms", "100ms")))
+            .await;
     let all_seen = |state: &Value| {
         let peers = state["peers"].as_array().unwrap();
         peers.len() == 7 && peers.iter().all(|peer| number(&peer["canaries"]["converged"]) >= 3.0)
@@ -91,11 +93,11 @@ async fn many_peers_take_turns() {
     let looks: f64 =
         state["peers"].as_array().unwrap().iter().map(|peer| number(&peer["canaries"]["converged"])).sum();
     // Each canary is looked for at two peers, plus at those that happen to be behind.
-    assert!(looks <= number(&state["canaries"]["written"]) * 4.0, "{state:#}");
+    assert!(looks <= number(&state["canaries"]["written"]) * 5.0, "{state:#}");
     // A peer that is behind is looked at in every cycle.
     cluster.peer("n5").set(Mode::Refusing);
     let before = number(&sidecar.state().await["canaries"]["written"]);
-    sidecar.until("cycles", |state| number(&state["canaries"]["written"]) >= before + 30.0).await;
+    sidecar.until("cycles", |state| number(&state["canaries"]["written"]) >= before + 15.0).await;
     cluster.peer("n5").set(PROMPT);
     let caught_up = |state: &Value| number(&peer(state, "n5")["canaries"]["converged"]) >= 15.0;
     let state = sidecar.until("catching up", caught_up).await;

@@ -9,16 +9,18 @@ use crate::sidecar::{FAST, Running, number, peer};
 const DELAY: Duration = Duration::from_millis(300);
 
 /// Canaries per run; up to a hundred, the 99th percentile is the maximum.
-const CANARIES: f64 = 60.0;
+const CANARIES: f64 = 40.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn visibility_is_the_real_one() {
     let cluster = Cluster::start(&[Mode::Delayed(Duration::ZERO), Mode::Delayed(DELAY)]).await;
     let sidecar = Running::start(cluster.admin, FAST).await;
-    let done = |state: &serde_json::Value| number(&peer(state, "n3")["canaries"]["converged"]) >= CANARIES;
+    let done =
+        |state: &serde_json::Value| peer(state, "n3")["canaries"]["converged"].as_f64() >= Some(CANARIES);
     let state = sidecar.until("canaries at n3", done).await;
     let (fast, slow) = (peer(&state, "n2"), peer(&state, "n3"));
-    assert!(number(&slow["canaries"]["converged"]) <= 100.0, "more than the percentiles are good for");
+    let counts = [fast, slow].map(|peer| number(&peer["visibility_seconds"]["count"]));
+    assert!(counts.iter().all(|count| *count <= 100.0), "more than the percentiles are good for");
     let delay = DELAY.as_secs_f64();
     // A canary's clock starts before the fake takes it in, and no read shows it before the delay is over.
     assert!(number(&slow["visibility_seconds"]["p50"]) >= delay);
@@ -27,7 +29,6 @@ async fn visibility_is_the_real_one() {
     let most =
         delay + number(&fast["visibility_seconds"]["p99"]) + number(&slow["resolution_seconds"]["p99"]);
     assert!(number(&slow["visibility_seconds"]["p99"]) <= most, "{slow:#}\n{fast:#}");
-    assert!(number(&slow["resolution_seconds"]["p50"]) <= delay / 3.0, "{slow:#}");
     // Convergence is the slower of the two.
     let convergence = &state["convergence_seconds"];
     assert!(number(&convergence["p50"]) >= number(&slow["visibility_seconds"]["p50"]).min(delay));
