@@ -27,7 +27,7 @@ use crate::worker::gossip::{Seen, State};
 pub(crate) type PeerLink = Link<PeerAck>;
 
 /// How long a peer may be silent, at the least, before it counts as down.
-const SILENCE_MIN: Duration = Duration::from_millis(500);
+const SILENCE_MIN: Duration = Duration::from_secs(1);
 
 /// Another node of the layout.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct Peer {
     /// Its stable name.
     pub(crate) name: String,
     link: ArcSwapOption<PeerLink>,
+    /// How many connections there were, the present one included.
+    connections: AtomicU64,
     /// When it last answered an echo, in nanoseconds of [`Moment`]; 0 if never.
     answered: AtomicU64,
     /// The smoothed round trip of its echoes, in nanoseconds; 0 if unknown.
@@ -67,6 +69,7 @@ impl Peer {
             node: member.node,
             name: member.name,
             link: ArcSwapOption::empty(),
+            connections: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             round_trip: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
@@ -81,9 +84,15 @@ impl Peer {
         self.link.load_full()
     }
 
+    /// Numbers the present connection, or the next one.
+    pub(crate) fn connection(&self) -> u64 {
+        self.connections.load(Ordering::Acquire)
+    }
+
     /// A connection was made.
     pub(crate) fn connected(&self, link: Arc<PeerLink>, contact: Contact) {
         self.contact.store(Arc::new(contact));
+        self.connections.fetch_add(1, Ordering::AcqRel);
         self.answered.store(clock::now().0, Ordering::Relaxed);
         self.link.store(Some(link));
     }

@@ -77,6 +77,15 @@ pub enum RunError {
     Late(Vec<String>),
 }
 
+/// What runs until the shutdown.
+struct Running {
+    /// The servers of clients and operators; they end first, while peers still acknowledge.
+    front: Drain,
+    /// Everything else, and what ends it.
+    back: Drain,
+    end_back: Shutdown,
+}
+
 /// The sockets, bound and not yet served.
 struct Sockets {
     api: Bound,
@@ -116,15 +125,25 @@ pub async fn run(
         admin = %sockets.bound.admin, "listening"
     );
     let driver = tokio::spawn(drive(Arc::clone(&node), committed));
-    let drain = serve(&node, &metrics, reloader, sockets, advertised, &identity, &shutdown).await?;
+    let running = serve(&node, &metrics, reloader, sockets, advertised, &identity, &shutdown).await?;
     shutdown.wait().await;
     tracing::info!("shutting down");
-    let late = drain.finish(DRAIN).await;
+    let late = running.stop().await;
     finish(&node, driver, &live.load().boot.node.data_dir).await?;
     if let Some(reason) = node.stop_reason() {
         return Err(RunError::Superseded(reason.clone()));
     }
     if late.is_empty() { Ok(()) } else { Err(RunError::Late(late)) }
+}
+
+impl Running {
+    /// Waits for the requests in progress, then for the rest. Returns who was late.
+    async fn stop(self) -> Vec<String> {
+        let mut late = self.front.finish(DRAIN / 2).await;
+        self.end_back.trigger();
+        late.extend(self.back.finish(DRAIN / 2).await);
+        late
+    }
 }
 
 impl Sockets {
@@ -223,35 +242,38 @@ async fn serve(
     advertised: Advertised,
     identity: &Identity,
     shutdown: &Shutdown,
-) -> Result<Drain, RunError> {
-    let mut drain = Drain::new();
+) -> Result<Running, RunError> {
+    let (mut front, mut back, end_back) = (Drain::new(), Drain::new(), Shutdown::new());
     let hello = Arc::new(hello(node, identity, &advertised));
     let on_panic = {
         let readiness = node.readiness.clone();
         Arc::new(move |reason: &str| readiness.fail("requests", format!("a request panicked: {reason}")))
     };
-    let limits = Limits { drain: DRAIN / 2, on_panic, ..Limits::default() };
+    let limits = Limits { drain: DRAIN / 4, on_panic, ..Limits::default() };
     let api = Arc::new(Api::new(Arc::clone(node), metrics)?);
     let own = AdminApi { node: Arc::clone(node), advertised: advertised.clone() };
     let admin = Arc::new(Admin::new(metrics.clone(), node.readiness.clone(), reloader.clone(), own));
     let serve_api = sockets.api.serve(api, limits.clone(), shutdown.clone());
     let serve_admin = sockets.admin.serve(admin, limits, shutdown.clone());
-    drain.add("api", tokio::spawn(ended("api", serve_api)));
-    drain.add("admin", tokio::spawn(ended("admin", serve_admin)));
-    let accept = listen::accept(Arc::clone(node), sockets.peer, Arc::clone(&hello), shutdown.clone());
-    drain.add("peers", tokio::spawn(accept));
-    drain.add("upkeep", tokio::spawn(upkeep::run(Arc::clone(node), shutdown.clone())));
+    front.add("api", tokio::spawn(ended("api", serve_api)));
+    front.add("admin", tokio::spawn(ended("admin", serve_admin)));
+    let accept = listen::accept(Arc::clone(node), sockets.peer, Arc::clone(&hello), end_back.clone());
+    back.add("peers", tokio::spawn(accept));
+    back.add("upkeep", tokio::spawn(upkeep::run(Arc::clone(node), end_back.clone())));
     for peer in node.restore_peers() {
-        follow(node, peer, &hello, shutdown);
+        follow(node, peer, &hello, shutdown, &end_back);
     }
-    let (seen, gossiping) = start_gossip(node, sockets.gossip, identity, &advertised, shutdown).await?;
-    drain.add("gossip", gossiping);
-    drain.add("members", tokio::spawn(members(Arc::clone(node), seen, hello, shutdown.clone())));
+    let (seen, gossiping) = start_gossip(node, sockets.gossip, identity, &advertised, &end_back).await?;
+    back.add("gossip", gossiping);
+    back.add(
+        "members",
+        tokio::spawn(members(Arc::clone(node), seen, hello, [shutdown.clone(), end_back.clone()])),
+    );
     if let Some(reloader) = reloader {
         let watched = reloader.watch(shutdown.clone());
-        drain.add("reload", tokio::spawn(async move { drop(watched.await) }));
+        back.add("reload", tokio::spawn(async move { drop(watched.await) }));
     }
-    Ok(drain)
+    Ok(Running { front, back, end_back })
 }
 
 /// Waits for a server's end, and tells of clients that were cut off.
@@ -262,9 +284,11 @@ async fn ended(name: &str, serving: impl Future<Output = usize>) {
     }
 }
 
-/// Starts the tasks that concern one peer. They end with the shutdown.
-fn follow(node: &Arc<Node>, peer: Arc<Peer>, hello: &Arc<Hello>, shutdown: &Shutdown) {
-    tokio::spawn(link::keep(Arc::clone(node), Arc::clone(&peer), Arc::clone(hello), shutdown.clone()));
+/// Starts the tasks that concern one peer. They end with `shutdown`; `stop` ends the process.
+fn follow(node: &Arc<Node>, peer: Arc<Peer>, hello: &Arc<Hello>, stop: &Shutdown, shutdown: &Shutdown) {
+    let keep =
+        link::keep(Arc::clone(node), Arc::clone(&peer), Arc::clone(hello), stop.clone(), shutdown.clone());
+    tokio::spawn(keep);
     tokio::spawn(echo::run(Arc::clone(node), Arc::clone(&peer), shutdown.clone()));
     tokio::spawn(anti_entropy::run(Arc::clone(node), peer, shutdown.clone()));
 }
@@ -312,7 +336,7 @@ async fn members(
     node: Arc<Node>,
     mut seen: watch::Receiver<Arc<Vec<Seen>>>,
     hello: Arc<Hello>,
-    shutdown: Shutdown,
+    [stop, shutdown]: [Shutdown; 2],
 ) {
     loop {
         let members = Arc::clone(&seen.borrow_and_update());
@@ -328,7 +352,7 @@ async fn members(
             }
             let member = Member { node: heard.node, name: heard.name.clone() };
             match node.admit(member) {
-                Ok(Some(peer)) => follow(&node, peer, &hello, &shutdown),
+                Ok(Some(peer)) => follow(&node, peer, &hello, &stop, &shutdown),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "a node is kept out"),
             }

@@ -165,6 +165,12 @@ impl Partition {
         self.origin
     }
 
+    /// The counter of the last dot minted here, durable or not; 0 before the first.
+    #[must_use]
+    pub const fn minted(&self) -> u64 {
+        self.counter
+    }
+
     /// The durable clock: what this replica may claim to have.
     #[must_use]
     pub const fn durable(&self) -> &Clock {

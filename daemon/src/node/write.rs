@@ -98,8 +98,8 @@ impl Node {
         if context.partition != Some(id) {
             return Err(WriteError::Context("it was read under a key of another partition"));
         }
-        let own = self.partition(id).map_or(0, |partition| partition.durable().greatest(self.origin));
-        if context.clock.greatest(self.origin) > own {
+        let minted = self.partition(id).map_or(0, |partition| partition.minted());
+        if context.clock.greatest(self.origin) > minted {
             return Err(WriteError::Context("it names writes that this node never made"));
         }
         Ok(())
@@ -136,11 +136,7 @@ impl Node {
     ) -> Result<Written, ChangeError> {
         let id = key.partition(self.partition_count());
         let payload = value.map(|value| value.to_payload());
-        let reserved = key.is_reserved();
-        if !reserved {
-            self.metrics.traffic.written(key.bucket());
-        }
-        self.change(
+        let written = self.change(
             id,
             |partition, transaction| {
                 let version = payload.map(|payload| Version { stamp: self.stamp(), payload });
@@ -148,7 +144,9 @@ impl Node {
                 partition.write(transaction, Write { key, version, context, over_all_seen })
             },
             |_| Waiter::Write(Arc::clone(quorum)),
-        )
+        )?;
+        self.metrics.traffic.written(written.delta.key.bucket());
+        Ok(written)
     }
 
     /// Sends a staged write to every peer that is connected; the log keeps it for the others.

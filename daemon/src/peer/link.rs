@@ -17,8 +17,14 @@ use super::{Contact, Peer};
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Connects to `peer` again and again until the shutdown.
-pub(crate) async fn keep(node: Arc<Node>, peer: Arc<Peer>, hello: Arc<Hello>, shutdown: Shutdown) {
+/// Connects to `peer` again and again until the shutdown. `stop` ends the process, when the peer says that it must.
+pub(crate) async fn keep(
+    node: Arc<Node>,
+    peer: Arc<Peer>,
+    hello: Arc<Hello>,
+    stop: Shutdown,
+    shutdown: Shutdown,
+) {
     let mut pause = PAUSE_MIN;
     while !shutdown.is_triggered() {
         let attempt = async {
@@ -32,7 +38,7 @@ pub(crate) async fn keep(node: Arc<Node>, peer: Arc<Peer>, hello: Arc<Hello>, sh
                 }
                 Err(refused) => {
                     if let Some(error) = refused {
-                        report(&node, &peer, &error, &shutdown);
+                        report(&node, &peer, &error, &stop);
                     }
                     sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
@@ -69,7 +75,7 @@ async fn connect(node: &Node, peer: &Peer, hello: &Hello) -> Result<Arc<super::P
     Ok(link)
 }
 
-fn report(node: &Node, peer: &Peer, error: &LinkError, shutdown: &Shutdown) {
+fn report(node: &Node, peer: &Peer, error: &LinkError, stop: &Shutdown) {
     let LinkError::Hello { error: HelloError::ByPeer(refusal), .. } = error else {
         tracing::debug!(peer = peer.name, %error, "peer not reachable");
         return;
@@ -79,7 +85,7 @@ fn report(node: &Node, peer: &Peer, error: &LinkError, shutdown: &Shutdown) {
             // Somebody runs on a newer life of this very data directory: whatever this process would write under
             // its older epoch could never be told apart from a copy's.
             node.must_stop(format!("node {} refused this one: {error}", peer.name));
-            shutdown.trigger();
+            stop.trigger();
         }
         _ => tracing::error!(peer = peer.name, %error, "peer refused the connection"),
     }

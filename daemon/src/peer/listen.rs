@@ -75,9 +75,7 @@ impl PeerService {
             )
             .map_err(|error| error.to_string())?;
         node.observe(applied.stamp_max);
-        if !delta.key.is_reserved() {
-            node.metrics.traffic.applied(delta.key.bucket(), applied.fresh, applied.concurrent);
-        }
+        node.metrics.traffic.applied(delta.key.bucket(), applied.fresh, applied.concurrent);
         Ok(())
     }
 

@@ -25,8 +25,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 struct Since {
     origin: Option<Origin>,
     tick: u64,
-    /// Whose connection it came over.
-    link: usize,
+    /// Which connection it came over.
+    connection: u64,
 }
 
 /// Asks `peer` every `echo.interval` until the shutdown.
@@ -54,10 +54,11 @@ pub(crate) async fn run(node: Arc<Node>, peer: Arc<Peer>, shutdown: Shutdown) {
 }
 
 async fn echo(node: &Node, peer: &Peer, since: &mut Since) {
+    // Numbered before it is taken: a connection made in between is taken for a new one, not for an old one.
+    let connection = peer.connection();
     let Some(link) = peer.link() else { return };
-    let id = Arc::as_ptr(&link) as usize;
-    if since.link != id {
-        *since = Since { link: id, ..Since::default() };
+    if since.connection != connection {
+        *since = Since { connection, ..Since::default() };
     }
     let asked = clock::now();
     match link.echo(since.tick, ANSWER).await {
@@ -72,7 +73,7 @@ fn answered(node: &Node, peer: &Peer, since: &mut Since, asked: Moment, reply: E
     // Relative to nothing, or to an answer of the same life: otherwise unchanged clocks are unknown ones.
     let relative = since.tick != 0;
     if relative && since.origin != Some(reply.origin) {
-        *since = Since { link: since.link, ..Since::default() };
+        *since = Since { connection: since.connection, ..Since::default() };
         return;
     }
     let mut behind = false;
