@@ -73,9 +73,9 @@ step "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc
     "$CARGO" doc --locked --workspace --no-deps --document-private-items
 # Before the tests: some of them start the programs that lie beside them.
 step "build" "$CARGO" build --locked "${REST[@]}" --all-targets
-step "examples in the documentation" "$CARGO" test --locked "${REST[@]}" --doc
-step "tests" "$CARGO" test --locked "${REST[@]}" --all-targets
-step "tests of the simulator" "$CARGO" test --locked "${SIMULATOR[@]}" --all-targets
+step "examples in the documentation" "$CARGO" test --locked "${REST[@]}" --no-fail-fast --doc
+step "tests" "$CARGO" test --locked "${REST[@]}" --no-fail-fast --all-targets
+step "tests of the simulator" "$CARGO" test --locked "${SIMULATOR[@]}" --no-fail-fast --all-targets
 
 printf '\n==> all passed\n'
 printf '%s\n' "${report[@]}"
