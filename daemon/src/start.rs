@@ -331,7 +331,7 @@ async fn start_gossip(
     Ok(Gossip::spawn(socket, &own, seeds, &Tuning::default(), shutdown.clone()))
 }
 
-/// Admits the nodes that gossip tells of, and follows them.
+/// Admits the nodes that gossip tells of, and follows them until `shutdown`; `stop` ends the process.
 async fn members(
     node: Arc<Node>,
     mut seen: watch::Receiver<Arc<Vec<Seen>>>,
@@ -347,7 +347,7 @@ async fn members(
                      data directory; give one of the two an empty node.data_dir",
                     heard.peer, heard.node
                 ));
-                shutdown.trigger();
+                stop.trigger();
                 return;
             }
             let member = Member { node: heard.node, name: heard.name.clone() };

@@ -1,8 +1,9 @@
 //! Wrong configurations: the process refuses to start, names file and key, says what to do, and says it all at once.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use crate::support::spawn::{close, spawn};
 use crate::support::{Node, turn};
 
 fn node() -> (Node, tempfile::TempDir) {
@@ -12,12 +13,10 @@ fn node() -> (Node, tempfile::TempDir) {
 
 /// What `settled` prints and its exit code, with arguments and environment of the caller's.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_settled"))
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_settled"));
+    command.args(arguments).env_clear().envs(environment.iter().copied());
+    let process = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let output = process.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).unwrap())
 }
@@ -121,7 +120,7 @@ fn a_port_in_use_is_named_with_its_key() {
         assert!(said.contains(key) && said.contains(&address.to_string()), "{said}");
         assert!(said.contains("in use"), "{said}");
         // Nothing of the refused start is in the way of the next one.
-        drop((tcp, udp));
+        close((tcp, udp));
         node.start_ready();
         node.terminate();
     }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use settle_core::key::Key;
 
-use crate::support::http::{CONTEXT, connect, read_reply};
+use crate::support::http::{CONTEXT, begin_put, connect, read_reply};
 use crate::support::{Client, Cluster, turn};
 
 const PARTITIONS: u32 = 128;
@@ -181,9 +181,8 @@ fn half_sent_requests_hold_nobody_up() {
 fn a_body_that_stalls_is_given_up_at_the_deadline() {
     let _turn = turn::shared();
     let (cluster, mut client) = one();
-    let mut connection = connect(cluster.nodes[0].api).unwrap();
-    let half = "PUT /v1/kv/default/half?timeout=200ms HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome";
-    connection.get_mut().write_all(half.as_bytes()).unwrap();
+    let mut connection = begin_put(cluster.nodes[0].api, "/v1/kv/default/half?timeout=200ms", 100);
+    connection.get_mut().write_all(b"some").unwrap();
     read_reply(&mut connection, "PUT").unwrap().problem(408, "body-too-late");
     // What is left of the body must not be taken for a request.
     assert_eq!(connection.read_to_end(&mut Vec::new()).unwrap(), 0);
@@ -223,19 +222,9 @@ fn too_many_requests_at_once_are_turned_away_and_not_queued() {
     cluster.nodes[0].configuration.literal("limits.concurrent_requests", "2");
     cluster.start_all();
     let node = &cluster.nodes[0];
-    let half = "PUT /v1/kv/default/k?timeout=60s HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
-    let mut held: Vec<_> = (0..2)
-        .map(|_| {
-            let mut connection = connect(node.api).unwrap();
-            connection.get_mut().write_all(half.as_bytes()).unwrap();
-            connection
-        })
-        .collect();
+    let mut held = [(); 2].map(|()| begin_put(node.api, "/v1/kv/default/k?timeout=60s", 9));
     let mut client = node.client();
-    let refused = crate::support::wait_for("both places are taken", crate::support::wait::PATIENCE, || {
-        let reply = client.get("/v1/kv/default/k");
-        (reply.status == 503).then_some(reply)
-    });
+    let refused = client.get("/v1/kv/default/k");
     assert!(refused.header("retry-after").is_some());
     refused.problem(503, "overloaded");
     assert!(node.metrics().expect("settle_shed_requests_total{reason=\"concurrency\"}") >= 1.0);

@@ -11,6 +11,9 @@ use crate::support::{Cluster, turn, wait_for};
 /// How long the replicas may take to become equal once writing ended.
 const CONVERGED: Duration = Duration::from_secs(30);
 
+/// How clients write, and how they read what they must find.
+const QUORUM: &str = "level=quorum&timeout=10s";
+
 /// Every replica's own state of every key.
 fn states(cluster: &Cluster, histories: &Histories) -> Vec<Vec<State>> {
     let of = |node: &crate::support::Node| histories.keys().map(reader(node.api, "replica=self")).collect();
@@ -25,11 +28,17 @@ fn each_replica_killed_in_turn_catches_up_and_nothing_is_lost() {
     let addresses: Vec<_> = cluster.nodes.iter().map(|node| node.api).collect();
     let mut histories = Histories::new(6, 24);
     for victim in [0, 1, 2] {
-        let load = Load::start(histories, &addresses, "level=quorum&timeout=10s", &mut random);
+        let load = Load::start(histories, &addresses, QUORUM, &mut random);
         load.wait_acked(60 + random.below(60));
         cluster.nodes[victim].kill();
-        // The other two are a quorum.
+        // The other two are a quorum, and hold whatever a quorum has acknowledged.
         load.wait_acked(120);
+        let (meanwhile, ..) = load.stop();
+        for survivor in cluster.running() {
+            meanwhile.check(reader(survivor.api, QUORUM));
+        }
+        let load = Load::start(meanwhile, &addresses, QUORUM, &mut random);
+        load.wait_acked(30);
         cluster.nodes[victim].start();
         load.wait_acked(60);
         let (after, ..) = load.stop();
@@ -39,8 +48,8 @@ fn each_replica_killed_in_turn_catches_up_and_nothing_is_lost() {
             (states[0] == states[1] && states[1] == states[2]).then_some(())
         });
         for node in &cluster.nodes {
-            histories.check(reader(node.api, "replica=self"));
+            histories.settle(reader(node.api, "replica=self"));
         }
-        histories.check(reader(cluster.nodes[victim].api, "level=quorum"));
+        histories.check(reader(cluster.nodes[victim].api, QUORUM));
     }
 }

@@ -89,7 +89,7 @@ fn a_changed_file_is_noticed() {
     node.configuration.text("consistency.write", "all");
     node.write_configuration();
     wait_for("the change takes effect", PATIENCE, || (plain_write(node) == 503).then_some(()));
-    assert!(node.log().contains("\"cause\":\"file change\""));
+    node.wait_log(0, "\"cause\":\"file change\"");
 }
 
 #[test]

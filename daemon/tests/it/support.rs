@@ -8,6 +8,7 @@ pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod oracle;
 pub(crate) mod random;
+pub(crate) mod spawn;
 pub(crate) mod turn;
 pub(crate) mod wait;
 

@@ -144,6 +144,18 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
     Ok(BufReader::new(stream))
 }
 
+/// A PUT whose body of `length` bytes is still to be sent, and which the server waits for: it is in progress.
+pub(crate) fn begin_put(address: SocketAddr, path: &str, length: usize) -> BufReader<TcpStream> {
+    let mut connection = connect(address).unwrap();
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: {address}\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+    );
+    connection.get_mut().write_all(head.as_bytes()).unwrap();
+    assert_eq!(line(&mut connection).unwrap(), "HTTP/1.1 100 Continue");
+    assert_eq!(line(&mut connection).unwrap(), "");
+    connection
+}
+
 /// Reads one reply to a call with `method`.
 pub(crate) fn read_reply(connection: &mut BufReader<TcpStream>, method: &str) -> io::Result<Reply> {
     let first = line(connection)?;

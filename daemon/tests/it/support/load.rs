@@ -46,17 +46,28 @@ impl Histories {
         self.0.iter().flatten().map(|history| history.key.as_str())
     }
 
-    /// Reads every key with `read` and compares; from now on what was found must stay.
+    /// Reads every key with `read` and compares, while writes in doubt may still be on their way.
     ///
     /// # Panics
     /// With everything that contradicts what clients were told.
-    pub(crate) fn check(&mut self, mut read: impl FnMut(&str) -> State) {
-        let histories = self.0.iter_mut().flatten();
-        let wrong: Vec<Violation> =
-            histories.filter_map(|history| history.settle(read(&history.key)).err()).collect();
-        let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-        assert!(wrong.is_empty(), "{} keys are wrong:\n{}", wrong.len(), lines.join("\n"));
+    pub(crate) fn check(&self, mut read: impl FnMut(&str) -> State) {
+        let histories = self.0.iter().flatten();
+        report(histories.filter_map(|history| history.allows(read(&history.key)).err()));
     }
+
+    /// As [`Histories::check`] when nothing is on its way any more; from now on what was found must stay.
+    ///
+    /// # Panics
+    /// As for [`Histories::check`].
+    pub(crate) fn settle(&mut self, mut read: impl FnMut(&str) -> State) {
+        let histories = self.0.iter_mut().flatten();
+        report(histories.filter_map(|history| history.settle(read(&history.key)).err()));
+    }
+}
+
+fn report(wrong: impl Iterator<Item = Violation>) {
+    let lines: Vec<String> = wrong.map(|violation| violation.to_string()).collect();
+    assert!(lines.is_empty(), "{} keys are wrong:\n{}", lines.len(), lines.join("\n"));
 }
 
 impl Load {

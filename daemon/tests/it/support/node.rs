@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::configuration::Configuration;
 use super::http::Client;
 use super::metrics::Page;
+use super::spawn::{close, spawn};
 use super::wait::{PATIENCE, wait_for};
 
 /// How much of a log is shown when a test fails.
@@ -75,17 +76,11 @@ impl Node {
         assert!(self.process.is_none(), "{} runs already", self.name);
         self.write_configuration();
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_settled"))
-            .arg("--config")
-            .arg(self.configuration_file())
-            // Variables named SETTLE_... would change the configuration.
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.process = Some(process);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_settled"));
+        command.arg("--config").arg(self.configuration_file());
+        // Variables named SETTLE_... would change the configuration.
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.process = Some(spawn(&mut command));
     }
 
     /// Starts the process and waits until it answers clients.
@@ -226,7 +221,9 @@ fn own_loopback() -> Ipv4Addr {
 fn free_ports(host: Ipv4Addr) -> [SocketAddr; 3] {
     // All are held until all are known.
     let sockets = [(); 3].map(|()| TcpListener::bind((host, 0)).unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap())
+    let addresses = sockets.each_ref().map(|socket| socket.local_addr().unwrap());
+    close(sockets);
+    addresses
 }
 
 /// Copies a directory and everything below it.

@@ -67,12 +67,18 @@ impl KeyHistory {
         !self.doubtful.is_empty()
     }
 
-    /// A read found `state`, and no write is on its way any more: this is what must stay.
-    pub(crate) fn settle(&mut self, found: State) -> Result<(), Violation> {
-        if found != self.acked && !self.doubtful.contains(&found) {
-            let (acked, doubtful) = (self.acked, self.doubtful.clone());
-            return Err(Violation { key: self.key.clone(), found, acked, doubtful });
+    /// A read found `found`, while writes in doubt may still be on their way.
+    pub(crate) fn allows(&self, found: State) -> Result<(), Violation> {
+        if found == self.acked || self.doubtful.contains(&found) {
+            return Ok(());
         }
+        let Self { key, acked, doubtful, .. } = self.clone();
+        Err(Violation { key, found, acked, doubtful })
+    }
+
+    /// A read found `found`, and no write is on its way any more: this is what must stay.
+    pub(crate) fn settle(&mut self, found: State) -> Result<(), Violation> {
+        self.allows(found)?;
         self.acked = found;
         self.doubtful.clear();
         Ok(())
