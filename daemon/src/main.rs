@@ -27,6 +27,10 @@ struct Arguments {
     print_default_config: bool,
 }
 
+/// Values are allocated on one thread and freed on another, at which it is a good deal faster than the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.print_default_config {

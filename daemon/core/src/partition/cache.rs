@@ -4,21 +4,32 @@
 //! the old one, and what was left in the old one is forgotten. The cache lives under the partition's lock and holds
 //! durable entries of keys without pending changes only, so it can never be behind storage.
 
-use std::collections::BTreeMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
 
 use crate::entry::{Entry, Version};
 use crate::key::Key;
 
-/// What a cached entry costs beyond its bytes, roughly: map nodes, vectors, reference counts.
+/// What a cached entry costs beyond its bytes, roughly: map slots, vectors, reference counts.
 const OVERHEAD_BYTES: usize = 200;
+
+/// Entries by key. Nothing ever depends on its order.
+#[expect(
+    clippy::disallowed_types,
+    reason = "looked up by key only, with a hash that is the same in every run"
+)]
+type Generation = std::collections::HashMap<Key, Entry, BuildHasherDefault<KeyHasher>>;
+
+/// xxh3 over what is written; keys are short, so there is no state to keep between parts but their hash.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
 
 /// A bounded cache of entries.
 #[derive(Debug, Default)]
 pub(super) struct EntryCache {
-    young: BTreeMap<Key, Entry>,
-    old: BTreeMap<Key, Entry>,
+    young: Generation,
+    old: Generation,
     young_bytes: usize,
     generation_bytes_max: usize,
 }
@@ -31,10 +42,11 @@ impl EntryCache {
 
     /// The cached entry of a key.
     pub(super) fn get(&mut self, key: &Key) -> Option<&Entry> {
-        if let Some((key, entry)) = self.old.remove_entry(key) {
+        if !self.young.contains_key(key) {
+            let (key, entry) = self.old.remove_entry(key)?;
             self.put(key, entry);
         }
-        self.young.get(key)
+        self.young.get(key).or_else(|| self.old.get(key))
     }
 
     /// Caches the durable entry of a key. Bytes are copied: they may be slices of a whole network frame.
@@ -47,11 +59,11 @@ impl EntryCache {
     }
 
     fn put(&mut self, key: Key, entry: Entry) {
-        self.young_bytes += size(&key, &entry);
-        if let Some(replaced) = self.young.get(&key) {
-            self.young_bytes -= size(&key, replaced);
+        let key_bytes = key.as_bytes().len();
+        self.young_bytes += size(key_bytes, &entry);
+        if let Some(replaced) = self.young.insert(key, entry) {
+            self.young_bytes -= size(key_bytes, &replaced);
         }
-        self.young.insert(key, entry);
         if self.young_bytes > self.generation_bytes_max {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
@@ -59,9 +71,19 @@ impl EntryCache {
     }
 }
 
-fn size(key: &Key, entry: &Entry) -> usize {
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxhash_rust::xxh3::xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+fn size(key_bytes: usize, entry: &Entry) -> usize {
     let versions: usize = entry.siblings.iter().map(|(_, version)| version.payload.len() + 64).sum();
-    key.as_bytes().len() + versions + OVERHEAD_BYTES
+    key_bytes + versions + OVERHEAD_BYTES
 }
 
 fn detached(entry: &Entry) -> Entry {
@@ -93,7 +115,8 @@ mod tests {
             cache.insert(&Key::new("b", &index.to_le_bytes()), &entry(2));
             assert_eq!(cache.get(&hot), Some(&entry(1)));
         }
-        let held: usize = cache.young.iter().chain(&cache.old).map(|(key, entry)| size(key, entry)).sum();
+        let held: usize =
+            cache.young.iter().chain(&cache.old).map(|(key, entry)| size(key.as_bytes().len(), entry)).sum();
         assert!(held <= 11_000, "{held} bytes");
         assert_eq!(cache.get(&Key::new("b", &0_u32.to_le_bytes())), None);
     }
