@@ -93,13 +93,8 @@ impl Traffic {
         Ok(Self { buckets: counters.collect() })
     }
 
-    /// A write was coordinated here. Reserved buckets are not counted.
-    pub(crate) fn written(&self, bucket: &str) {
-        self.applied(bucket, 1, 0);
-    }
-
-    /// Writes arrived from elsewhere. Reserved buckets are not counted.
-    pub(crate) fn applied(&self, bucket: &str, fresh: u64, concurrent: u64) {
+    /// Writes were taken in, coordinated here or applied. Reserved buckets are not counted.
+    pub(crate) fn taken_in(&self, bucket: &str, fresh: u64, concurrent: u64) {
         if let Some((writes, conflicts)) = self.buckets.get(bucket) {
             writes.inc_by(fresh);
             conflicts.inc_by(concurrent);

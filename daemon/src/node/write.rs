@@ -145,7 +145,7 @@ impl Node {
             },
             |_| Waiter::Write(Arc::clone(quorum)),
         )?;
-        self.metrics.traffic.written(written.delta.key.bucket());
+        self.metrics.traffic.taken_in(written.delta.key.bucket(), 1, written.concurrent);
         Ok(written)
     }
 

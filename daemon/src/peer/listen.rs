@@ -75,7 +75,7 @@ impl PeerService {
             )
             .map_err(|error| error.to_string())?;
         node.observe(applied.stamp_max);
-        node.metrics.traffic.applied(delta.key.bucket(), applied.fresh, applied.concurrent);
+        node.metrics.traffic.taken_in(delta.key.bucket(), applied.fresh, applied.concurrent);
         Ok(())
     }
 

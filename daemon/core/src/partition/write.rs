@@ -30,6 +30,8 @@ pub struct Written {
     pub dot: Dot,
     /// Durable here when this is.
     pub ticket: Ticket,
+    /// Versions beside which it now stands with another payload: conflicts, if the type is a register.
+    pub concurrent: u64,
     /// What the other replicas are sent, at once.
     pub delta: Delta,
 }
@@ -62,6 +64,7 @@ impl Partition {
         );
         let ticket = self.next_ticket();
         self.see(transaction, dot, &key);
+        let concurrent = merged.concurrent;
         let mut after = Entry { siblings: merged.siblings, context: before.context };
         after.context.join(&theirs.context);
         self.stage_entry(transaction, ticket, &key, before.entry, after);
@@ -70,7 +73,7 @@ impl Partition {
         if planted(Plant::DeltaWithoutContext) {
             entry.context = [dot].into_iter().collect();
         }
-        Ok(Written { dot, ticket, delta: Delta { key, entry, seen: DotRange::single(dot) } })
+        Ok(Written { dot, ticket, concurrent, delta: Delta { key, entry, seen: DotRange::single(dot) } })
     }
 
     /// The next dot of this replica.
