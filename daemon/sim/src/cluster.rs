@@ -18,7 +18,7 @@ use settle_core::partition::{Moment, Partition};
 
 use crate::broken::Broken;
 use crate::invariants::{self, Look};
-use crate::network::{Kind, Network};
+use crate::network::Network;
 use crate::node::{Node, Touch};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
@@ -30,6 +30,7 @@ mod client;
 mod disk;
 mod heal;
 mod messages;
+mod pull;
 
 /// A cluster in the middle of a run.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct Cluster {
     trace: Trace,
     /// Per session and key, the context of its client.
     sessions: Vec<Vec<Clock>>,
+    /// Node, key and session of the last write.
+    writer: (usize, usize, usize),
     /// Per node and partition, the moment up to which a bound was checked.
     horizons: Vec<Vec<u64>>,
     /// Per node and partition, the last request of a full exchange, and whom it went to.
@@ -65,6 +68,7 @@ impl Cluster {
             oracle: Oracle::new(shape.keys, shape.partitions),
             trace,
             sessions: vec![vec![Clock::new(); shape.keys]; shape.sessions],
+            writer: (0, 0, 0),
             horizons: vec![vec![0; shape.partitions]; shape.nodes],
             pulls: vec![vec![None; shape.partitions]; shape.nodes],
             healing: false,
@@ -103,6 +107,7 @@ impl Cluster {
             Action::Read => self.read()?,
             Action::Deliver => self.deliver()?,
             Action::Exchange => self.exchange()?,
+            Action::Pull => self.pull()?,
             Action::Flush => self.flush_some()?,
             Action::Prune => self.prune_some()?,
             Action::Sweep => self.sweep_some()?,
@@ -112,6 +117,11 @@ impl Cluster {
             Action::Link => self.toggle_link(),
             Action::DiskFault => self.fail_disk(),
         }
+        self.check()
+    }
+
+    /// What is checked after everything that happens.
+    fn check(&mut self) -> Result<(), Broken> {
         self.look()?;
         self.check_bounds()
     }
@@ -200,10 +210,5 @@ impl Cluster {
             }
         }
         Ok(())
-    }
-
-    /// The kind of traffic that moves next.
-    fn some_kind(&mut self) -> Kind {
-        self.rng.pick(self.shape.traffic)
     }
 }

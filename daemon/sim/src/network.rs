@@ -142,16 +142,15 @@ impl Network {
         }
     }
 
-    /// Takes some message out, rather one of `kind`.
-    pub fn arrive(&mut self, rng: &mut Rng, kind: Kind) -> Option<Envelope> {
+    /// Takes some message out, rather one that is `wanted`.
+    pub fn arrive(&mut self, rng: &mut Rng, wanted: impl Fn(&Envelope) -> bool) -> Option<Envelope> {
         if self.flying.is_empty() {
             return None;
         }
         let start = rng.below(self.flying.len());
         let (before, after) = self.flying.split_at(start);
-        let wanted = |envelope: &Envelope| envelope.body.kind() == kind;
-        let later = after.iter().position(wanted).map(|offset| start + offset);
-        let index = later.or_else(|| before.iter().position(wanted)).unwrap_or(start);
+        let later = after.iter().position(&wanted).map(|offset| start + offset);
+        let index = later.or_else(|| before.iter().position(&wanted)).unwrap_or(start);
         Some(self.flying.swap_remove(index))
     }
 
@@ -204,19 +203,20 @@ mod tests {
         network.toggle(0, 1);
         network.loss = 1000;
         network.send(&mut rng, message(Kind::Delta));
-        assert!(!network.is_cut(0, 1) && network.arrive(&mut rng, Kind::Delta).is_none());
+        assert!(!network.is_cut(0, 1) && network.arrive(&mut rng, |_| true).is_none());
     }
 
     #[test]
     fn what_is_in_flight_is_bounded_and_arrives_by_kind() {
         let mut rng = Rng::new(1);
         let mut network = Network::new(0, 0);
+        let is_log = |envelope: &Envelope| envelope.body.kind() == Kind::Log;
         network.send(&mut rng, message(Kind::Log));
         for _ in 0..50 {
             network.send(&mut rng, message(Kind::Delta));
         }
-        assert_eq!(network.arrive(&mut rng, Kind::Log).unwrap().body.kind(), Kind::Log);
-        assert_eq!(network.arrive(&mut rng, Kind::Log).unwrap().body.kind(), Kind::Delta);
+        assert_eq!(network.arrive(&mut rng, is_log).unwrap().body.kind(), Kind::Log);
+        assert_eq!(network.arrive(&mut rng, is_log).unwrap().body.kind(), Kind::Delta);
         for _ in 0..200 {
             network.send(&mut rng, message(Kind::Delta));
         }

@@ -44,6 +44,8 @@ pub enum Action {
     Deliver,
     /// A node begins an exchange.
     Exchange,
+    /// A full exchange runs from its beginning, and much goes on between its pages.
+    Pull,
     /// A node's disk gets one stage further.
     Flush,
     /// A node drops log records that all have.
@@ -85,10 +87,14 @@ pub struct Shape {
     pub eager: usize,
     /// How many of 1,000 exchanges are full from their beginning.
     pub full: usize,
+    /// How many of 1,000 times a full exchange under way is given up for a new one.
+    pub give_up: usize,
     /// How many of 1,000 writes are deletes.
     pub deletes: usize,
     /// Which traffic moves how often; what moves seldom arrives late.
     pub traffic: &'static [Kind],
+    /// How many of 1,000 deltas a coordinator does not send, as it dies or is cut off before.
+    pub unsent: usize,
     /// How many of 1,000 messages are lost.
     pub loss: usize,
     /// How many of 1,000 messages arrive twice.
@@ -99,7 +105,7 @@ pub struct Shape {
     pub weights: Vec<(Action, usize)>,
 }
 
-/// All alike; full exchanges that finish while old deltas are still on their way; log exchanges; echoes.
+/// All alike, full exchanges, log exchanges, echoes.
 const TRAFFIC: &[&[Kind]] = &[
     &[Kind::Delta, Kind::Delta, Kind::Log, Kind::Full, Kind::Echo],
     &[Kind::Delta, Kind::Full, Kind::Full, Kind::Full],
@@ -117,7 +123,7 @@ impl Shape {
         Self {
             nodes: rng.pick(&[2, 3, 3, 3, 3, 3, 3, 4]),
             partitions: rng.pick(&[1, 1, 1, 2]),
-            keys: rng.pick(&[2, 3, 4, 6, 8]),
+            keys: rng.pick(&[2, 3, 4, 6, 10, 16]),
             sessions: 3,
             steps: 400,
             durability,
@@ -125,8 +131,10 @@ impl Shape {
             cache_bytes: rng.pick(&[0, 900, 1 << 20]),
             eager: rng.pick(&[0, 0, 300, 700, 1000, 1000]),
             full: rng.pick(&[100, 400, 700]),
+            give_up: rng.pick(&[100, 400]),
             deletes: rng.pick(&[200, 400, 600]),
             traffic: rng.pick(TRAFFIC),
+            unsent: rng.pick(&[50, 150, 400]),
             loss: rng.pick(&[0, 50, 200]),
             duplication: rng.pick(&[0, 100, 300]),
             limits: PageLimits { records: rng.pick(&[1, 1, 2, 4]), bytes: rng.pick(&[1, 80, 1 << 20]) },
@@ -168,6 +176,7 @@ fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
         (Action::Read, 100),
         (Action::Deliver, rng.pick(&[250, 400, 600])),
         (Action::Exchange, rng.pick(&[30, 60, 120])),
+        (Action::Pull, rng.pick(&[5, 15, 30])),
         (Action::Flush, lazy),
         (Action::Prune, 25),
         (Action::Sweep, 15),

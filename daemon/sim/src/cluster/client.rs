@@ -17,12 +17,11 @@ use super::Cluster;
 impl Cluster {
     /// A client writes through some node; with `crash` the node dies before its sync.
     pub(super) fn write(&mut self, crash: bool) -> Result<(), Broken> {
-        let Some(place) = self.some_node() else { return Ok(()) };
-        let key = self.rng.below(self.shape.keys);
+        let Some((place, key, session)) = self.some_writer() else { return Ok(()) };
         if !self.oracle.has_room(key) {
             return Ok(());
         }
-        let session = self.rng.below(self.shape.sessions);
+        self.writer = (place, key, session);
         let with_context = self.rng.chance(700);
         let context = if with_context { self.sessions[session][key].clone() } else { Clock::new() };
         let number = self.oracle.keys[key].writes.len();
@@ -37,6 +36,16 @@ impl Cluster {
         }
         self.nodes[place].wait(waiting);
         self.maybe_flush(place)
+    }
+
+    /// A node, key and session; now and then those of the last write, as of a client that puts and then deletes.
+    fn some_writer(&mut self) -> Option<(usize, usize, usize)> {
+        let (place, key, session) = self.writer;
+        if self.nodes[place].up && self.rng.chance(300) {
+            return Some((place, key, session));
+        }
+        let place = self.some_node()?;
+        Some((place, self.rng.below(self.shape.keys), self.rng.below(self.shape.sessions)))
     }
 
     /// Stages the write, tells the oracle, sends the delta.
@@ -75,8 +84,7 @@ impl Cluster {
     fn send_delta(&mut self, place: usize, partition: usize, delta: &Delta) {
         let bytes = delta.to_bytes();
         for other in (0..self.nodes.len()).filter(|other| *other != place) {
-            // Some coordinators die, or are cut off, before they send to all.
-            if !self.rng.chance(150) {
+            if !self.rng.chance(self.shape.unsent) {
                 self.send(place, other, partition, Body::Delta(bytes.clone()));
             }
         }

@@ -75,8 +75,7 @@ impl Cluster {
         for _ in 0..CONVERSATION_MAX {
             let Some(envelope) = next.take() else { return Ok(()) };
             next = self.receive(envelope)?;
-            self.look()?;
-            self.check_bounds()?;
+            self.check()?;
         }
         Err(Broken::new("convergence", "an exchange between two healthy replicas does not end".to_owned()))
     }
@@ -93,8 +92,7 @@ impl Cluster {
             if !matches!(envelope.body, Body::LogRequest(_) | Body::FullRequest(_) | Body::EchoRequest(_)) {
                 self.receive(envelope)?;
             }
-            self.look()?;
-            self.check_bounds()?;
+            self.check()?;
         }
         Ok(())
     }

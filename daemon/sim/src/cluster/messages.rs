@@ -23,10 +23,17 @@ impl Cluster {
         self.network.send(&mut self.rng, envelope);
     }
 
-    /// One message arrives; its answer is sent.
+    /// Some message arrives.
     pub(super) fn deliver(&mut self) -> Result<(), Broken> {
-        let kind = self.some_kind();
-        let Some(envelope) = self.network.arrive(&mut self.rng, kind) else { return Ok(()) };
+        let kind = self.rng.pick(self.shape.traffic);
+        match self.network.arrive(&mut self.rng, |envelope| envelope.body.kind() == kind) {
+            Some(envelope) => self.accept(envelope),
+            None => Ok(()),
+        }
+    }
+
+    /// A message arrives; its answer is sent.
+    pub(super) fn accept(&mut self, envelope: Envelope) -> Result<(), Broken> {
         if let Some(answer) = self.receive(envelope)? {
             self.network.send(&mut self.rng, answer);
         }
@@ -39,7 +46,7 @@ impl Cluster {
         let from = self.some_other(place);
         let index = self.some_partition();
         // An exchange under way asks again now and then, or is given up, as after a deadline.
-        let busy = self.partition(place, index).is_pulling() && !self.rng.chance(100);
+        let busy = self.partition(place, index).is_pulling() && !self.rng.chance(self.shape.give_up);
         if busy && self.rng.chance(500) {
             self.ask_again(place, index);
             return Ok(());
@@ -113,6 +120,8 @@ impl Cluster {
             }
             Body::LogRequest(bytes) => Some(self.serve_log(to, partition, &Clock::from_bytes(bytes)?)?),
             Body::LogPage(bytes) => self.take_log(to, from, partition, &LogPage::from_bytes(bytes)?)?,
+            // One full exchange at a time.
+            Body::LogFull if self.partition(to, partition).is_pulling() && !self.healing => None,
             Body::LogFull => Some(self.opening(to, from, partition, true)?.body),
             Body::FullRequest(bytes) => {
                 Some(self.serve_full(to, partition, &FullRequest::from_bytes(bytes)?)?)
@@ -152,6 +161,12 @@ impl Cluster {
         match node.partitions[index].serve_log(&node.disk, theirs, self.limits())? {
             LogAnswer::Page(page) => {
                 durable::check_told(&page.clock, &node.views[index], place)?;
+                for key in &node.views[index].keys {
+                    let history = &self.oracle.keys[key.key];
+                    for (_, entry) in page.entries.iter().filter(|(sent, _)| *sent == history.key) {
+                        durable::check_sent(Some(entry), key, history, place)?;
+                    }
+                }
                 Ok(Body::LogPage(page.to_bytes()))
             }
             LogAnswer::Full => Ok(Body::LogFull),
@@ -176,6 +191,15 @@ impl Cluster {
     fn serve_full(&self, place: usize, index: usize, request: &FullRequest) -> Result<Body, Broken> {
         let node = &self.nodes[place];
         let page = node.partitions[index].serve_full(&node.disk, request, self.limits())?;
+        for key in &node.views[index].keys {
+            let history = &self.oracle.keys[key.key];
+            if page.after.as_ref() < Some(&history.key)
+                && page.until.as_ref().is_none_or(|until| history.key <= *until)
+            {
+                let sent = page.entries.iter().find(|(sent, _)| *sent == history.key);
+                durable::check_sent(sent.map(|(_, entry)| entry), key, history, place)?;
+            }
+        }
         Ok(Body::FullPage(page.to_bytes()))
     }
 

@@ -2,10 +2,13 @@
 //! shrinks under `always`, and a restart of a node at rest changes nothing.
 
 use settle_core::clock::Clock;
+use settle_core::dot::Dot;
+use settle_core::entry::Entry;
 
 use crate::broken::Broken;
 use crate::node::Touch;
-use crate::view::View;
+use crate::oracle::History;
+use crate::view::{KeyView, View};
 
 use super::Look;
 
@@ -39,6 +42,32 @@ pub fn check_told(told: &Clock, view: &View, place: usize) -> Result<(), Broken>
         return Ok(());
     }
     Err(Broken::new("durable", format!("node {place} told a clock that is ahead of what can be read there")))
+}
+
+/// Checks an entry that another node is sent, `None` for a key that the sender says to lack: it is what clients can read.
+///
+/// # Errors
+/// [`Broken`] when it is not.
+pub fn check_sent(
+    sent: Option<&Entry>,
+    readable: &KeyView,
+    history: &History,
+    place: usize,
+) -> Result<(), Broken> {
+    let sent: Vec<Dot> = sent.map(|entry| entry.dots().collect()).unwrap_or_default();
+    let shown = readable.siblings.iter().count() + readable.strangers.len();
+    let same = sent.iter().all(|dot| {
+        let number = history.writes.iter().position(|write| write.dot == *dot);
+        number.is_some_and(|number| readable.siblings.has(number))
+    });
+    if same && sent.len() == shown {
+        return Ok(());
+    }
+    let key = readable.key;
+    Err(Broken::new(
+        "durable",
+        format!("node {place} sent {sent:?} of key {key}, and clients can read {shown} values"),
+    ))
 }
 
 /// Checks a restart at rest; `same`: views and counts are what they were.
