@@ -25,7 +25,7 @@ demo: release ## three replicas and a sidecar on this machine, live; DEMO_ARGS="
 
 bench: release ## three nodes of Settle against three of etcd; BENCH_ARGS="--rounds 10"
 	@scripts/tools.sh etcd
-	@exec $(TARGET)/release/settle bench $(BENCH_ARGS)
+	@PATH="$$PWD/.tools/bin:$$PATH" exec $(TARGET)/release/settle bench $(BENCH_ARGS)
 
 test: ## every test and check; provides the programs it needs by itself
 	@scripts/test.sh
