@@ -30,25 +30,17 @@ pub struct Failure {
 /// # Errors
 /// [`Failure`] when a property broke.
 pub fn run(seed: u64, bug: Option<Plant>, text: Option<Box<dyn Write>>) -> Result<u64, Failure> {
-    plant_here(bug);
+    plant::plant(bug);
     let failure = |(step, broken)| Failure { seed, step, broken };
     let mut rng = Rng::new(seed);
     let shape = Shape::draw(&mut rng);
     let ran = catch_unwind(AssertUnwindSafe(|| {
         Cluster::new(shape, rng, Trace::new(text)).map_err(|broken| (0, broken))?.run()
     }));
-    plant_here(None);
+    plant::plant(None);
     let crashed = |_| (0, Broken::new("panic", "the kernel or the simulator panicked".to_owned()));
     ran.map_err(crashed).flatten().map_err(failure)
 }
-
-#[cfg(feature = "plant")]
-fn plant_here(bug: Option<Plant>) {
-    plant::plant(bug);
-}
-
-#[cfg(not(feature = "plant"))]
-fn plant_here(_bug: Option<Plant>) {}
 
 /// Runs `count` seeds from `first` on `jobs` threads. Returns the failure with the lowest seed; which one that is does
 /// not depend on the number of threads.
