@@ -1,6 +1,6 @@
 //! A node: its partitions, its storage, its peers, and what becomes of a change.
 //!
-//! Client requests enter through [`Node::write`](write) and [`Node::read`](read), peers' frames through
+//! Client requests enter through [`Node::write`](mod@write) and [`Node::read`](mod@read), peers' frames through
 //! [`crate::peer::listen`], background work through [`crate::worker`]; all of them end in [`Node::change`].
 
 pub(crate) mod commit;
@@ -11,6 +11,7 @@ mod read;
 mod status;
 mod write;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -60,6 +61,8 @@ pub(crate) struct Node {
     tick: AtomicU64,
     hybrid: Mutex<HybridClock>,
     layout: ArcSwap<Layout>,
+    /// The partitions that a full exchange is filling; see [`Node::begin_full`].
+    filling: Mutex<BTreeSet<PartitionId>>,
     /// Held while a member is admitted.
     admitting: Mutex<()>,
     peers: ArcSwap<Vec<Arc<Peer>>>,
@@ -123,6 +126,7 @@ impl Node {
             tick: AtomicU64::new(1),
             hybrid: Mutex::new(HybridClock::default()),
             layout: ArcSwap::from_pointee(parts.layout),
+            filling: Mutex::default(),
             admitting: Mutex::new(()),
             peers: ArcSwap::from_pointee(Vec::new()),
             must_stop: OnceLock::new(),
@@ -171,6 +175,13 @@ impl Node {
     pub(crate) fn record(&self, batch: Batch, waiter: Waiter) -> Result<(), ChangeError> {
         self.committer.ready()?;
         Ok(self.committer.submit(batch, Staged { partition: None, waiter })?)
+    }
+
+    /// Begins a full exchange of a partition, unless one is in progress: a second source would begin it anew, and
+    /// neither would ever end.
+    pub(crate) fn begin_full(&self, id: PartitionId) -> Option<Filling<'_>> {
+        let new = self.filling.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        new.then_some(Filling { node: self, id })
     }
 
     /// Changes of a partition up to `ticket` are durable.
@@ -240,6 +251,21 @@ impl Node {
     /// Applies the live part of a new configuration.
     pub(crate) fn reconfigured(&self) {
         self.committer.set_durability(self.config.load().live.durability);
+    }
+}
+
+/// A full exchange in progress; given up when it is dropped before its last page.
+pub(crate) struct Filling<'a> {
+    node: &'a Node,
+    id: PartitionId,
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        if let Some(mut partition) = self.node.partition(self.id) {
+            partition.abort_full();
+        }
+        self.node.filling.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
 

@@ -120,6 +120,11 @@ impl Clock {
         self.origins.iter().map(|(origin, seen)| (*origin, seen.base))
     }
 
+    /// Its origins, ascending.
+    pub fn origins(&self) -> impl Iterator<Item = Origin> + '_ {
+        self.origins.iter().map(|(origin, _)| *origin)
+    }
+
     /// The counter up to which every dot of `origin` is held.
     #[must_use]
     pub fn base(&self, origin: Origin) -> u64 {

@@ -134,7 +134,7 @@ impl Decode for DotRange {
         let first = input.varint()?;
         let more = input.varint()?;
         // One write mints few dots; a bound keeps a hostile frame from naming 2^64 of them.
-        if first == 0 || first > Dot::COUNTER_MAX || more >= 1 << 20 {
+        if first == 0 || more >= 1 << 20 || first > Dot::COUNTER_MAX - more {
             return Err(DecodeError::Invalid("dot range"));
         }
         Ok(Self { origin, first, last: first + more })

@@ -165,6 +165,22 @@ impl Partition {
         self.origin
     }
 
+    /// The greatest counter of `origin` that this replica or, by its last word, a peer has seen; 0 if none has.
+    #[must_use]
+    pub fn heard_of(&self, origin: Origin) -> u64 {
+        let told = self.peers.values().filter_map(PeerView::watermark);
+        told.map(|told| told.greatest(origin)).fold(self.clock.greatest(origin), u64::max)
+    }
+
+    /// How many bytes of payload a key would keep beside a write that supersedes `context`.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the row cannot be read or decoded.
+    pub fn bytes_beside(&self, rows: &dyn Rows, key: &Key, context: &Clock) -> Result<usize, StorageError> {
+        let kept = self.before(rows, key)?.entry.siblings.into_iter().filter(|(dot, _)| !context.has(*dot));
+        Ok(kept.map(|(_, version)| version.payload.len()).sum())
+    }
+
     /// The counter of the last dot minted here, durable or not; 0 before the first.
     #[must_use]
     pub const fn minted(&self) -> u64 {

@@ -54,6 +54,9 @@ fn unavailable(error: &Unavailable) -> Response {
                 .member("needed", *needed)
                 .member("alive", *alive),
         ),
+        Unavailable::Alone { .. } => retry_later(
+            Problem::new("not-joined", 503, "The node has not joined its cluster yet").detail(detail),
+        ),
         Unavailable::Late { .. } => {
             late(Problem::new("deadline", 504, "The deadline passed").detail(detail), false)
         }
@@ -93,6 +96,9 @@ pub(super) fn write(error: &WriteError) -> Response {
         WriteError::Context(_) => Problem::new("bad-context", 400, "The context is not valid")
             .detail(error.to_string())
             .into_response(),
+        WriteError::TooLarge { .. } => {
+            Problem::new("too-large", 413, "Something is too large").detail(error.to_string()).into_response()
+        }
         WriteError::Change(ChangeError::Storage(error)) => storage(error),
         WriteError::Change(ChangeError::Overloaded | ChangeError::Closing) => {
             retry_later(Problem::new("overloaded", 503, "The node is overloaded").detail(error.to_string()))

@@ -11,7 +11,7 @@ use settle_store::Durability;
 const KEY_BYTES_MAX: u64 = 64 << 10;
 
 /// The largest value that can be allowed, in bytes: one travels in one frame between nodes.
-const VALUE_BYTES_MAX: u64 = 16 << 20;
+const VALUE_BYTES_MAX: u64 = 4 << 20;
 
 /// The live part; taken as a whole, so that one decision sees one configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -27,6 +27,14 @@ pub(crate) enum Unavailable {
         /// How many are alive, this node included.
         alive: usize,
     },
+    /// This node has not met the cluster yet: what it took in might never reach anybody.
+    #[error("only {known} of {expect} expected nodes were ever met (cluster.expect, cluster.seeds)")]
+    Alone {
+        /// How many are known, this one included.
+        known: usize,
+        /// How many are expected at birth.
+        expect: usize,
+    },
     /// The deadline passed, or peers failed.
     #[error("{answered} of {needed} replicas answered in time")]
     Late {
@@ -48,8 +56,12 @@ impl Node {
         alive
     }
 
-    /// Fails fast when fewer than `needed` replicas, this node included, are alive.
+    /// Fails fast when this node never met its cluster, or fewer than `needed` replicas, itself included, are alive.
     pub(super) fn require_alive(&self, needed: usize) -> Result<(), Unavailable> {
+        let layout = self.layout();
+        if !layout.is_complete() {
+            return Err(Unavailable::Alone { known: layout.members().len(), expect: layout.expect });
+        }
         if needed <= 1 {
             return Ok(());
         }

@@ -23,7 +23,7 @@ pub(crate) struct PeerStatus {
     pub(crate) hints: u64,
     /// Whether it answers.
     pub(crate) up: bool,
-    /// `alive`, `suspect` or `dead`.
+    /// `alive`, `suspect`, `dead`, or `unknown` when it was not heard of since the start.
     pub(crate) state: &'static str,
     /// The smoothed round trip of its echoes.
     pub(crate) round_trip: Option<Duration>,

@@ -20,6 +20,14 @@ use super::gather::{Unavailable, gather};
 use super::quorum::{PeerAck, Quorum};
 use super::{ChangeError, Node};
 
+/// The most bytes of versions that a write may leave under a key. An entry travels between nodes as a whole, in one
+/// frame; this leaves room for what others write to it at the same time.
+const ENTRY_BYTES_MAX: usize = 5 << 20;
+
+/// How many writes of one partition a context may name that neither this node nor its peers have told of: those of the
+/// last moments, at another node. More would let a forged context supersede writes to come.
+const UNHEARD_MAX: u64 = 65_536;
+
 /// A client's write.
 #[derive(Debug)]
 pub(crate) struct WriteRequest {
@@ -49,6 +57,16 @@ pub(crate) enum WriteError {
     /// Nothing was written.
     #[error("the context is not one of this key: {0}")]
     Context(&'static str),
+    /// Nothing was written.
+    #[error(
+        "the key holds {bytes} bytes of concurrent versions already; at most {} fit: read it, and write with the context \
+         that the read returns",
+        ENTRY_BYTES_MAX
+    )]
+    TooLarge {
+        /// The size that it would have.
+        bytes: usize,
+    },
     /// The write is on its way and may take effect, also after a later delete.
     #[error("{acked} of {needed} replicas acknowledged in time; the write may still take effect")]
     Late {
@@ -98,9 +116,17 @@ impl Node {
         if context.partition != Some(id) {
             return Err(WriteError::Context("it was read under a key of another partition"));
         }
-        let minted = self.partition(id).map_or(0, |partition| partition.minted());
-        if context.clock.greatest(self.origin) > minted {
-            return Err(WriteError::Context("it names writes that this node never made"));
+        let layout = self.layout();
+        for origin in context.clock.origins() {
+            if layout.by_node(origin.node).is_none() {
+                return Err(WriteError::Context("it names writes of a node that is no member"));
+            }
+            let heard_of = self.partition(id).map_or(0, |partition| partition.heard_of(origin));
+            // Of its own writes a node knows all; others may have made a few since they were last heard of.
+            let slack = if origin == self.origin { 0 } else { UNHEARD_MAX };
+            if context.clock.greatest(origin) > heard_of + slack {
+                return Err(WriteError::Context("it names writes that were never made"));
+            }
         }
         Ok(())
     }
@@ -133,18 +159,27 @@ impl Node {
         resolver: Resolver,
         context: Clock,
         quorum: &Arc<Quorum>,
-    ) -> Result<Written, ChangeError> {
+    ) -> Result<Written, WriteError> {
         let id = key.partition(self.partition_count());
         let payload = value.map(|value| value.to_payload());
         let written = self.change(
             id,
             |partition, transaction| {
+                if let (Resolver::Siblings, Some(payload)) = (resolver, &payload) {
+                    let bytes = payload.len() + partition.bytes_beside(transaction.rows, &key, &context)?;
+                    if bytes > ENTRY_BYTES_MAX {
+                        return Ok(Err(WriteError::TooLarge { bytes }));
+                    }
+                }
                 let version = payload.map(|payload| Version { stamp: self.stamp(), payload });
                 let over_all_seen = resolver == Resolver::Lww;
-                partition.write(transaction, Write { key, version, context, over_all_seen })
+                partition.write(transaction, Write { key, version, context, over_all_seen }).map(Ok)
             },
-            |_| Waiter::Write(Arc::clone(quorum)),
-        )?;
+            |written| match written {
+                Ok(_) => Waiter::Write(Arc::clone(quorum)),
+                Err(_) => Waiter::Nobody,
+            },
+        )??;
         self.metrics.traffic.taken_in(written.delta.key.bucket(), 1, written.concurrent);
         Ok(written)
     }

@@ -81,6 +81,11 @@ fn report(node: &Node, peer: &Peer, error: &LinkError, stop: &Shutdown) {
         return;
     };
     match refusal.code {
+        RefusalCode::Name => {
+            // Its writes would never reach the cluster that it believes to serve.
+            node.must_stop(format!("node {} refused this one: {error}", peer.name));
+            stop.trigger();
+        }
         RefusalCode::Identity => {
             // Somebody runs on a newer life of this very data directory: whatever this process would write under
             // its older epoch could never be told apart from a copy's.

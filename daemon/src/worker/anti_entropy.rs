@@ -66,7 +66,7 @@ async fn round(node: &Node, peer: &Peer, grace: Duration) {
         }
         result = RoundResult::Exchanged;
         if let Err(error) = exchange(node, peer, id).await {
-            tracing::debug!(peer = peer.name, partition = id.0, %error, "exchange ended early");
+            tracing::warn!(peer = peer.name, partition = id.0, %error, "exchange ended early; it goes on in the next round");
             result = RoundResult::Error;
             break;
         }
@@ -108,6 +108,7 @@ async fn take_log(node: &Node, id: PartitionId, page: &LogPage) -> Result<(), Ch
 
 /// A full exchange: the peer's log cannot name what this node lacks.
 async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeError> {
+    let Some(_filling) = node.begin_full(id) else { return Ok(()) };
     tracing::info!(
         peer = peer.name,
         partition = id.0,
@@ -117,14 +118,8 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
     let Some(opened) = opened else { return Ok(()) };
     let mut request = opened.map_err(ChangeError::from)?;
     loop {
-        let answer = ask(peer, Question::PullFull { partition: id, request }).await;
-        let page = match answer {
-            Ok(Answer::Full(page)) => page,
-            Ok(_) => return Err(unexpected()),
-            Err(error) => {
-                abort(node, id);
-                return Err(error);
-            }
+        let Answer::Full(page) = ask(peer, Question::PullFull { partition: id, request }).await? else {
+            return Err(unexpected());
         };
         let (done, durable) = oneshot::channel();
         let (applied, progress) = node.change(
@@ -139,12 +134,6 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
             Progress::Done => return Ok(()),
             Progress::Aborted => return Err(ExchangeError::Restarted),
         }
-    }
-}
-
-fn abort(node: &Node, id: PartitionId) {
-    if let Some(mut partition) = node.partition(id) {
-        partition.abort_full();
     }
 }
 
@@ -163,5 +152,8 @@ fn unexpected() -> ExchangeError {
 
 fn count(node: &Node, entries: usize, applied: &Applied) {
     node.observe(applied.stamp_max);
+    for (key, fresh, concurrent) in &applied.of_keys {
+        node.metrics.traffic.taken_in(key.bucket(), *fresh, *concurrent);
+    }
     node.metrics.exchange.received(entries);
 }

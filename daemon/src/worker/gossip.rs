@@ -23,7 +23,6 @@ use settle_core::dot::{Epoch, NodeId};
 use settle_service::shutdown::Shutdown;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 pub use bind::{BindError, bind_both};
 
@@ -100,34 +99,35 @@ pub struct Tuning {
 // === impl Gossip ===
 
 impl Gossip {
-    /// Starts the gossip on `socket`, bound with [`bind_both`]. Must be called within a tokio runtime.
+    /// Prepares the gossip on `socket`, bound with [`bind_both`]. Must be called within a tokio runtime.
     ///
     /// The list that comes back holds every other node that was heard of, sorted by node; dead ones stay in it until a
     /// later life replaces them. It holds this node itself in one case only: another process runs under this node's
     /// identity in a later life (a restart, or a copied data directory). The gossip has then ended, and the node must
     /// stop.
     ///
-    /// The task ends soon after `shutdown`; it says goodbye first, so that others need not wait to find out.
-    pub fn spawn(
+    /// The future is to be spawned. It ends soon after `shutdown`; it says goodbye first, so that others need not wait
+    /// to find out.
+    pub fn start(
         socket: UdpSocket,
         identity: &Identity,
         seeds: Vec<String>,
         tuning: &Tuning,
         shutdown: Shutdown,
-    ) -> (watch::Receiver<Arc<Vec<Seen>>>, JoinHandle<()>) {
+    ) -> (watch::Receiver<Arc<Vec<Seen>>>, impl Future<Output = ()> + Send + use<>) {
         let (seen, seen_by_others) = watch::channel(Arc::default());
         let socket = Arc::new(socket);
         let seeker =
             seek::seek(Arc::clone(&socket), identity.clone(), seeds, tuning.clone(), seen.subscribe());
         let agent = Agent::new(socket, identity, tuning, seen);
-        let task = tokio::spawn(async move {
+        let gossip = async move {
             tokio::select! {
                 () = agent.run(shutdown) => {}
                 // It never ends by itself.
                 () = seeker => {}
             }
-        });
-        (seen_by_others, task)
+        };
+        (seen_by_others, gossip)
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::node::commit::Waiter;
 use crate::node::{ChangeError, Node};
+use crate::watched::joined;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -27,10 +28,8 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
             () = sleep(INTERVAL) => {}
         }
         let round = Arc::clone(&node);
-        match spawn_blocking(move || shrink(&round)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "nothing was shrunk"),
-            Err(error) => tracing::error!(%error, "shrinking failed"),
+        if let Some(Err(error)) = joined(spawn_blocking(move || shrink(&round))).await {
+            tracing::debug!(%error, "nothing was shrunk");
         }
     }
 }
@@ -78,7 +77,7 @@ async fn count_keys(node: &Arc<Node>) {
         }
         Ok::<(), StorageError>(())
     });
-    if let Ok(Err(error)) = result.await {
+    if let Some(Err(error)) = joined(result).await {
         tracing::error!(%error, "keys were not counted");
     }
 }

@@ -147,14 +147,16 @@ impl<T: Send + 'static> Committer<T> {
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Queues a batch; `tag` comes back with the group that it was committed in.
+    /// Queues a batch; `tag` comes back with the group that it was committed in. Takes it also when the queue has
+    /// reached its bound: whoever staged a change must be able to queue it, or it would exist in memory only. The
+    /// bound is kept by asking [`Committer::ready`] first, and overshot by the changes that are being made.
     ///
     /// # Errors
     /// [`Refused`].
     pub fn submit(&self, batch: Batch, tag: T) -> Result<(), Refused> {
         let bytes = batch.size_bytes();
         let mut queue = self.shared.queue();
-        queue.admit(self.shared.queue_bytes_max)?;
+        queue.admit()?;
         queue.group.batches.push(batch);
         queue.group.tags.push(tag);
         queue.group.bytes += bytes;
@@ -172,7 +174,9 @@ impl<T: Send + 'static> Committer<T> {
     /// # Errors
     /// [`Refused`].
     pub fn ready(&self) -> Result<(), Refused> {
-        self.shared.queue().admit(self.shared.queue_bytes_max)
+        let queue = self.shared.queue();
+        queue.admit()?;
+        if queue.group.bytes >= self.shared.queue_bytes_max { Err(Refused::Overloaded) } else { Ok(()) }
     }
 
     /// Changes when commits reach the device; what was committed before follows the new rule as well.
@@ -216,15 +220,12 @@ impl<T> Drop for Committer<T> {
 }
 
 impl<T> Queue<T> {
-    fn admit(&self, queue_bytes_max: usize) -> Result<(), Refused> {
+    fn admit(&self) -> Result<(), Refused> {
         if let Some(error) = &self.failed {
             return Err(Refused::Failed(error.clone()));
         }
         if self.closing {
             return Err(Refused::Closed);
-        }
-        if self.group.bytes >= queue_bytes_max {
-            return Err(Refused::Overloaded);
         }
         Ok(())
     }

@@ -3,6 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use settle_core::codec::Encode;
+use settle_core::context::ClientContext;
+use settle_core::dot::{Dot, NodeId, Origin};
 use settle_core::key::Key;
 
 use crate::support::http::{CONTEXT, begin_put, connect, read_reply};
@@ -233,4 +238,43 @@ fn too_many_requests_at_once_are_turned_away_and_not_queued() {
         assert_eq!(read_reply(connection, "PUT").unwrap().status, 204);
     }
     assert_eq!(client.get("/v1/kv/default/k").expect(200).text(), "delivered");
+}
+
+/// A context that claims writes to come would make them vanish when they come.
+#[test]
+fn a_context_that_names_writes_that_were_never_made_is_refused() {
+    let _turn = turn::shared();
+    let (_cluster, mut client) = one();
+    client.put("/v1/kv/drafts/k", "kept").expect(204);
+    let read = client.get("/v1/kv/drafts/k").expect(200);
+    let bytes = URL_SAFE_NO_PAD.decode(read.context()).unwrap();
+    let genuine = ClientContext::from_client(bytes).unwrap();
+    let member = genuine.clock.origins().next().unwrap();
+    let stranger = Origin { node: NodeId(member.node.0 ^ 1), ..member };
+    for (origin, counter) in [(member, 2), (member, 1 << 40), (stranger, 1)] {
+        let mut forged = genuine.clone();
+        forged.clock.add(Dot { origin, counter });
+        let header = URL_SAFE_NO_PAD.encode(forged.to_bytes());
+        client.send("PUT", "/v1/kv/drafts/k", &[(CONTEXT, &header)], b"never").problem(400, "bad-context");
+    }
+    client.put("/v1/kv/drafts/k?level=all", "later").expect(204);
+    client.get("/v1/kv/drafts/k").expect(300);
+}
+
+#[test]
+fn concurrent_versions_of_a_key_do_not_outgrow_what_nodes_can_exchange() {
+    let _turn = turn::shared();
+    let mut cluster = Cluster::new(1);
+    cluster.nodes[0].configuration.bucket("drafts", "siblings");
+    cluster.start_all();
+    let mut client = cluster.nodes[0].client();
+    let megabyte = "x".repeat(1 << 20);
+    let refused =
+        (0..8).map(|_| client.put("/v1/kv/drafts/k", megabyte.clone()).status).find(|code| *code != 204);
+    assert_eq!(refused, Some(413));
+    // Settling them is possible at any time.
+    let read = client.get("/v1/kv/drafts/k").expect(300);
+    let headers = [(CONTEXT, read.context())];
+    client.send("PUT", "/v1/kv/drafts/k", &headers, b"settled").expect(204);
+    assert_eq!(client.get("/v1/kv/drafts/k").expect(200).text(), "settled");
 }

@@ -23,7 +23,7 @@ pub struct Delta {
 }
 
 /// What applying did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Applied {
     /// Everything applied is durable when this is.
     pub ticket: Ticket,
@@ -33,6 +33,8 @@ pub struct Applied {
     pub concurrent: u64,
     /// The highest stamp among the versions received.
     pub stamp_max: Hlc,
+    /// Of a page, the new writes and the conflicts of each key (a key may come several times); empty for a delta.
+    pub of_keys: Vec<(Key, u64, u64)>,
 }
 
 impl Partition {
@@ -63,7 +65,7 @@ impl Partition {
         after.context.join(&delta.entry.context);
         self.stage_entry(transaction, ticket, &delta.key, before.entry, after);
         self.staged.push_back((ticket, StagedDots::Range(delta.seen)));
-        Ok(Applied { ticket, fresh, concurrent, stamp_max })
+        Ok(Applied { ticket, fresh, concurrent, stamp_max, of_keys: Vec::new() })
     }
 
     /// Merges an entry from elsewhere, whose context is its explicit one and `implied`, into one of this replica,

@@ -5,7 +5,7 @@
 //! everything that the sender reflected for that key, so it may mark the page's dots as seen, and no more than those;
 //! a lost, repeated or late page does no harm, and neither side keeps state between pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crate::clock::Clock;
@@ -17,7 +17,7 @@ use crate::plant::{Plant, planted};
 use crate::storage::{Rows, StorageError, log_dot, log_row};
 
 use super::apply::Applied;
-use super::{Partition, Ticket, Transaction};
+use super::{Partition, Transaction};
 
 /// How large a page may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,9 +144,10 @@ impl Partition {
                 && self.see(transaction, *dot, key)
             {
                 seen.add(*dot);
+                applied.of_keys.push((key.clone(), 1, 0));
             }
         }
-        self.stage_merged(transaction, &mut seen, changes, &page.clock, applied.ticket);
+        self.stage_merged(transaction, &mut seen, changes, &page.clock, &mut applied);
         applied.fresh = seen.count();
         self.stage_clock(applied.ticket, seen);
         Ok(applied)
@@ -164,6 +165,9 @@ impl Partition {
         let before = self.before(rows, key)?;
         let merged = self.merge_into(&before, theirs, clock);
         applied.concurrent += merged.concurrent;
+        if merged.concurrent > 0 {
+            applied.of_keys.push((key.clone(), 0, merged.concurrent));
+        }
         applied.stamp_max = applied.stamp_max.max(theirs.stamp_max());
         let mut after = Entry { siblings: merged.siblings, context: before.context };
         after.context.join(&theirs.context);
@@ -177,7 +181,7 @@ impl Partition {
         seen: &mut Clock,
         changes: Vec<MergedKey>,
         clock: &Clock,
-        ticket: Ticket,
+        applied: &mut Applied,
     ) {
         if planted(Plant::ClockJoinedWithoutEntries) {
             return;
@@ -186,13 +190,14 @@ impl Partition {
             for dot in change.after.dots() {
                 if self.see(transaction, dot, &change.key) {
                     seen.add(dot);
+                    applied.of_keys.push((change.key.clone(), 1, 0));
                 }
             }
         }
         let beyond = clock.minus(&self.clock);
         for MergedKey { key, before, mut after } in changes {
             after.context.join(&beyond);
-            self.stage_entry(transaction, ticket, &key, before, after);
+            self.stage_entry(transaction, applied.ticket, &key, before, after);
         }
     }
 }
@@ -239,6 +244,12 @@ impl Decode for LogPage {
         let entries = decode_entries(input)?;
         let count = input.count(Dot::ENCODED_MIN + 1)?;
         let mut records = Vec::with_capacity(count);
+        // A key that comes twice would be merged with the same entry twice, and the second result would win.
+        let keys: BTreeSet<&Key> = entries.iter().map(|(key, _)| key).collect();
+        let covered = entries.iter().all(|(_, entry)| entry.dots().all(|dot| clock.has(dot)));
+        if keys.len() != entries.len() || !covered {
+            return Err(DecodeError::Invalid("page: entries"));
+        }
         for _ in 0..count {
             let dot = Dot::decode(input)?;
             let index = usize::try_from(input.varint()?).unwrap_or(usize::MAX);

@@ -28,6 +28,10 @@ pub(super) struct PeerView {
 }
 
 impl PeerView {
+    pub(super) const fn watermark(&self) -> Option<&Clock> {
+        self.watermark.as_ref()
+    }
+
     fn settle(&mut self, durable: &Clock, now: Moment) {
         while let Some((asked, _)) = self.older.take_if(|(_, told)| durable.covers(told)) {
             let stamp = if planted(Plant::ProofStampedWhenCovered) { now } else { asked };

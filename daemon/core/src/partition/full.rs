@@ -252,11 +252,11 @@ impl Partition {
         if done {
             let joined = if planted(Plant::ExchangeClockTakenAtItsEnd) { &page.clock } else { &first };
             // Siblings are logged before the join hides that they are new.
-            self.see_siblings(transaction, &mut seen, page);
+            self.see_siblings(transaction, &mut seen, page, &mut applied);
             seen.join(&joined.minus(&self.clock));
             self.clock.join(joined);
         }
-        self.stage_merged(transaction, &mut seen, changes, &page.clock, applied.ticket);
+        self.stage_merged(transaction, &mut seen, changes, &page.clock, &mut applied);
         applied.fresh = seen.count();
         self.stage_clock(applied.ticket, seen);
         let Some(passed) = page.until.clone() else {
@@ -306,11 +306,18 @@ impl Partition {
         Ok(changes)
     }
 
-    fn see_siblings(&mut self, transaction: &mut Transaction<'_>, seen: &mut Clock, page: &FullPage) {
+    fn see_siblings(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        seen: &mut Clock,
+        page: &FullPage,
+        applied: &mut Applied,
+    ) {
         for (key, entry) in &page.entries {
             for dot in entry.dots() {
                 if self.see(transaction, dot, key) {
                     seen.add(dot);
+                    applied.of_keys.push((key.clone(), 1, 0));
                 }
             }
         }
@@ -370,12 +377,21 @@ impl Encode for FullPage {
 
 impl Decode for FullPage {
     fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self {
+        let page = Self {
             source: Origin::decode(input)?,
             clock: Clock::decode(input)?,
             after: decode_option(input)?,
             until: decode_option(input)?,
             entries: decode_entries(input)?,
-        })
+        };
+        let in_range = |key: &Key| {
+            page.after.as_ref().is_none_or(|after| key > after)
+                && page.until.as_ref().is_none_or(|until| key <= until)
+        };
+        let ascending = page.entries.is_sorted_by(|(a, _), (b, _)| a < b);
+        if !ascending || !page.entries.iter().all(|(key, _)| in_range(key)) {
+            return Err(DecodeError::Invalid("page: keys"));
+        }
+        Ok(page)
     }
 }

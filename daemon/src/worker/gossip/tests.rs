@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
@@ -27,7 +28,8 @@ impl TestNode {
     fn on(socket: UdpSocket, identity: Identity, seeds: &[SocketAddr], tuning: &Tuning) -> Self {
         let shutdown = Shutdown::new();
         let seeds = seeds.iter().map(SocketAddr::to_string).collect();
-        let (seen, task) = Gossip::spawn(socket, &identity, seeds, tuning, shutdown.clone());
+        let (seen, gossip) = Gossip::start(socket, &identity, seeds, tuning, shutdown.clone());
+        let task = tokio::spawn(gossip);
         Self { identity, seen, task, shutdown }
     }
 

@@ -118,13 +118,14 @@ fn a_full_queue_refuses_and_recovers() {
     committer.submit(batch("b"), 1).unwrap();
     committer.submit(batch("c"), 2).unwrap();
     assert_eq!(committer.ready(), Err(Refused::Overloaded));
-    assert_eq!(committer.submit(batch("d"), 3), Err(Refused::Overloaded));
+    // Whoever asked a moment earlier has staged a change by now: dropping it would leave it in memory only.
+    assert_eq!(committer.submit(batch("d"), 3), Ok(()));
     permits.send(()).unwrap();
     permits.send(()).unwrap();
     committed.recv().unwrap();
     committed.recv().unwrap();
     assert_eq!(committer.ready(), Ok(()));
-    assert_eq!(disk.get(b"d"), Ok(None));
+    assert!(disk.get(b"d").unwrap().is_some());
 }
 
 #[test]
