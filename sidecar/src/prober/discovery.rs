@@ -21,15 +21,15 @@ pub(super) struct Discovery {
     prober: Arc<Prober>,
     /// Whether the last question was answered, so that only changes are logged.
     answered: bool,
-    /// Whether a failure was logged since.
-    complained: bool,
+    /// What was last logged of a failure since.
+    complained: Option<&'static str>,
 }
 
 // === impl Discovery ===
 
 impl Discovery {
     pub(super) fn new(prober: Arc<Prober>) -> Self {
-        Self { prober, answered: false, complained: false }
+        Self { prober, answered: false, complained: None }
     }
 
     async fn ask(&self) -> Result<(), TargetError> {
@@ -53,17 +53,18 @@ impl Worker for Discovery {
     async fn work(&mut self) -> Result<Next, TargetError> {
         match self.ask().await {
             Ok(()) => {
-                if std::mem::take(&mut self.complained) {
-                    tracing::info!("own replica answers again");
+                if self.complained.take().is_some() {
+                    tracing::info!("peers are discovered, own replica answers");
                 }
                 self.answered = true;
             }
             // The targets stay as they are: a replica that is silent has not left the layout.
-            Err(error) if !self.complained => {
-                tracing::warn!(%error, "peers cannot be discovered, own replica does not answer");
-                self.complained = true;
+            Err(error) => {
+                let gist = error.gist();
+                if self.complained.replace(gist) != Some(gist) {
+                    tracing::warn!(%error, "peers cannot be discovered, own replica {gist}");
+                }
             }
-            Err(_) => {}
         }
         Ok(Next::Wait)
     }

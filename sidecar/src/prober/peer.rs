@@ -1,7 +1,9 @@
 //! The two tasks of one peer: one polls until canaries are seen, one makes the verdict reads.
 //!
-//! Each has at most one request under way, which bounds what a peer that hangs can cost, and they do
-//! not wait for each other. Connections stay open between reads, so none is opened amid a measurement.
+//! They do not wait for each other. Polls wait for the one before; verdict reads do not, for each has a
+//! time of its own, and if those at a peer that hangs waited in line, most would never be made and its
+//! silence hardly be counted. Connections stay open between reads, so none is opened amid a measurement
+//! unless the peer is slower than its canaries come.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -11,13 +13,14 @@ use std::time::{Duration, Instant};
 use settle_service::worker::{Next, Worker};
 use settle_wire::http::Base;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use super::board::NewPeer;
 use super::ring::Value;
 use super::{POLL_RESERVE, Prober, READ_DEADLINE, noted};
 use crate::clock;
 use crate::metrics::Throttled;
-use crate::target::TargetError;
+use crate::target::NoAddress;
 use crate::verdict::{Canary, Read, Seen, Seq, Slot, judge};
 
 /// A peer that nothing is awaited from is read this often, so that connections stay open and it is
@@ -33,8 +36,12 @@ const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// Verdict reads that wait for their time at most.
 const VERDICTS_MAX: usize = 256;
 
-/// A verdict read that would begin later than this is left out: its time must be random, not whenever
-/// the peer happens to answer again.
+/// Verdict reads of a peer that are under way at most: at the shortest interval, as many as a peer is
+/// sent that takes more than half a second for each. Bounds what one that hangs can cost.
+const READS_MAX: usize = 64;
+
+/// A verdict read that this process begins later than this is left out: its time must be random. How
+/// long the peer takes to answer has no part in it.
 const VERDICT_LATENESS_MAX: Duration = Duration::from_millis(50);
 
 /// Verdict reads to be made at one peer.
@@ -65,6 +72,8 @@ pub(super) struct Verdicts {
     name: String,
     wake: Arc<Notify>,
     queue: Arc<VerdictQueue>,
+    /// Reads under way; none outlives the task.
+    reads: JoinSet<()>,
 }
 
 // === impl VerdictQueue ===
@@ -101,21 +110,30 @@ impl VerdictQueue {
 // === impl Prober ===
 
 impl Prober {
-    /// Reads one slot at one peer and puts what was seen on the board.
-    async fn look(&self, peer: &str, api: &Base, slot: Slot) -> Result<Seen, TargetError> {
+    /// Reads one slot at one peer and puts what was seen on the board; nothing without an answer.
+    async fn look(&self, peer: &str, api: &Result<Base, NoAddress>, slot: Slot) -> Option<Seen> {
         self.board.asked(peer, slot, clock::now());
+        let api = api.as_ref().inspect_err(|problem| self.board.failed(peer, problem.to_string())).ok()?;
         match self.target.read(api, &self.key(slot), READ_DEADLINE).await {
             Ok(answer) => {
                 let seen = answer.value.map_or(Seen::Absent, |bytes| Value::seen(&bytes, self.run));
                 tracing::trace!(peer, slot, took = ?answer.done.saturating_duration_since(answer.sent), ?seen, "read");
                 self.board.observe(peer, &Read { slot, start: answer.sent, end: answer.done, seen });
-                Ok(seen)
+                Some(seen)
             }
             Err(error) => {
                 self.board.failed(peer, noted(self, &error));
-                Err(error)
+                None
             }
         }
+    }
+
+    /// Makes the verdict read of a canary.
+    async fn verdict(&self, peer: &str, api: &Result<Base, NoAddress>, seq: Seq, slot: Slot) {
+        // Before the read begins: what is acknowledged meanwhile is not asked of it.
+        let acknowledged = self.board.acknowledged(slot).unwrap_or(seq);
+        let seen = self.look(peer, api, slot).await;
+        self.board.verdict(peer, seq, seen.map(|seen| judge(acknowledged, seen)), clock::now());
     }
 }
 
@@ -134,9 +152,9 @@ impl Poller {
         }
     }
 
-    async fn poll(&mut self, api: &Base, slot: Slot) {
+    async fn poll(&mut self, api: &Result<Base, NoAddress>, slot: Slot) {
         self.asked = Some(clock::now());
-        if self.prober.look(&self.peer, api, slot).await.is_ok() {
+        if self.prober.look(&self.peer, api, slot).await.is_some() {
             self.failures = 0;
         } else {
             let pause = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(8)).min(BACKOFF_MAX);
@@ -198,15 +216,23 @@ impl Verdicts {
             name: format!("verdict {}", peer.name),
             wake: Arc::clone(&peer.wake),
             queue: Arc::clone(&peer.verdicts),
+            reads: JoinSet::new(),
         }
     }
 
-    async fn read(&self, api: &Base, seq: Seq, slot: Slot) {
-        let board = &self.prober.board;
-        // Before the read begins: what is acknowledged meanwhile is not asked of it.
-        let acknowledged = board.acknowledged(slot).unwrap_or(seq);
-        let seen = self.prober.look(&self.peer, api, slot).await;
-        board.verdict(&self.peer, seq, seen.ok().map(|seen| judge(acknowledged, seen)), clock::now());
+    /// Forgets the reads that have ended; a panic in one of them is one of this task.
+    fn reap(&mut self) {
+        while let Some(ended) = self.reads.try_join_next() {
+            if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+
+    /// Starts the verdict read of a canary.
+    fn start(&mut self, api: Result<Base, NoAddress>, seq: Seq, slot: Slot) {
+        let (prober, peer) = (Arc::clone(&self.prober), self.peer.clone());
+        self.reads.spawn(async move { prober.verdict(&peer, &api, seq, slot).await });
     }
 }
 
@@ -218,6 +244,7 @@ impl Worker for Verdicts {
     }
 
     async fn work(&mut self) -> Result<Next, Infallible> {
+        self.reap();
         let board = &self.prober.board;
         let Some(due) = board.next_read(&self.peer, &self.wake) else { return Ok(Next::Done) };
         let now = clock::now();
@@ -225,10 +252,14 @@ impl Worker for Verdicts {
         if now.saturating_duration_since(at) > VERDICT_LATENESS_MAX {
             board.metrics.throttled(Throttled::InFlight);
             board.no_verdict(&self.peer, seq, now);
+        } else if self.reads.len() >= READS_MAX {
+            // So many questions unanswered are an answer: leaving this one out would flatter the peer.
+            board.metrics.throttled(Throttled::InFlight);
+            board.verdict(&self.peer, seq, None, now);
         } else if self.prober.afford(1, 0).is_err() {
             board.no_verdict(&self.peer, seq, now);
         } else {
-            self.read(&due.api, seq, slot).await;
+            self.start(due.api, seq, slot);
         }
         Ok(Next::Again)
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use settle_wire::http::kv::{self, Options};
 use settle_wire::http::{Base, Call, Client, ClientLimits, Response, StatusCode};
 
-use super::{Answer, Layout, Replica, TargetError};
+use super::{Answer, Layout, NoAddress, Other, Replica, TargetError};
 use crate::traffic::Counters;
 
 /// The reserved bucket of canaries, which every daemon has.
@@ -44,7 +44,8 @@ struct Members {
 #[derive(Debug, Deserialize)]
 struct Member {
     name: String,
-    api: String,
+    /// Nothing while the replica asked has not been in touch with this one.
+    api: Option<String>,
 }
 
 /// A page of `GET /v1/keys/{bucket}`.
@@ -140,9 +141,15 @@ impl SettleTarget {
         let mut own = None;
         let mut peers = Vec::new();
         for Member { name, api } in members.members {
-            let api = api.parse().map_err(|_| nonsense("the API address of a member is not one"))?;
-            let replica = Replica { name, api };
-            if replica.name == members.own { own = Some(replica) } else { peers.push(replica) }
+            let api = api.filter(|text| !text.is_empty()).ok_or(NoAddress::Unknown);
+            let api = api.and_then(|text| Ok(text.parse()?));
+            if name == members.own {
+                let api = api.map_err(|_| nonsense("it does not say its own API address"))?;
+                own = Some(Replica { name, api });
+            } else {
+                // One peer that cannot be asked must not hide the others.
+                peers.push(Other { name, api });
+            }
         }
         let own = own.ok_or_else(|| nonsense("it is not among its own members"))?;
         Ok(Layout { cluster: members.cluster, own, peers })

@@ -34,7 +34,9 @@ pub struct Store {
     /// Every version of every key, oldest first; nothing for a delete.
     versions: BTreeMap<String, Vec<(Instant, Option<Bytes>)>>,
     /// Peers in the layout.
-    members: Vec<(String, SocketAddr, &'static str)>,
+    members: Vec<(String, Option<SocketAddr>, &'static str)>,
+    /// What is said instead of the members.
+    pub nonsense: Option<&'static str>,
     /// The own replica's metrics page.
     pub page: String,
     /// Whether writes are refused with 503.
@@ -73,7 +75,7 @@ impl Cluster {
         let mut peers = Vec::new();
         for (index, mode) in modes.iter().enumerate() {
             let peer = Peer::start(format!("n{}", index + 2), *mode, Arc::clone(&store)).await;
-            store.lock().unwrap().members.push((peer.name.clone(), peer.address, "alive"));
+            store.lock().unwrap().members.push((peer.name.clone(), Some(peer.address), "alive"));
             peers.push(peer);
         }
         let (listener, own) = bound(None).await;
@@ -127,6 +129,11 @@ impl Store {
                 self.members.iter_mut().filter(|(of, ..)| of == name).for_each(|member| member.2 = state);
             }
         }
+    }
+
+    /// Says where a peer is, or that this is not known.
+    pub fn set_address(&mut self, name: &str, address: Option<SocketAddr>) {
+        self.members.iter_mut().filter(|(of, ..)| of == name).for_each(|member| member.1 = address);
     }
 
     fn at(&self, key: &str, until: Instant) -> Option<Bytes> {
@@ -265,8 +272,14 @@ fn admin_reply(store: &Store, own: SocketAddr, path: &str) -> Reply {
     if path != "/v1/members" {
         return reply(404, "");
     }
-    let member = |name: &str, api: SocketAddr, state: &str| json!({ "name": name, "api": api.to_string(), "state": state });
-    let mut members = vec![member("n1", own, "self")];
+    if let Some(nonsense) = store.nonsense {
+        return reply(200, nonsense);
+    }
+    let member = |name: &str, api: Option<SocketAddr>, state: &str| {
+        let api = api.map(|api| api.to_string());
+        json!({ "name": name, "api": api, "admin": null, "peer": null, "state": state })
+    };
+    let mut members = vec![member("n1", Some(own), "self")];
     members.extend(store.members.iter().map(|(name, api, state)| member(name, *api, state)));
     reply(200, json!({ "cluster": "fakes", "self": "n1", "members": members }).to_string())
 }

@@ -104,3 +104,60 @@ async fn many_peers_take_turns() {
     assert_eq!(number(&peer(&state, "n5")["canaries"]["expired"]), 0.0);
     sidecar.stop().await;
 }
+
+/// With deadlines that a test can wait for.
+const SHORT: &str =
+    "[probe]\ninterval = \"50ms\"\nkeys = 16\ndeadline = \"700ms\"\nbudget_per_second = 5000\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_without_an_address_is_a_target_that_cannot_be_reached() {
+    let cluster = Cluster::start(&[PROMPT, PROMPT]).await;
+    cluster.store().set_address("n3", None);
+    let sidecar = Running::start(cluster.admin, SHORT).await;
+    let lost = |state: &Value| {
+        number(&peer(state, "n2")["canaries"]["converged"]) >= 3.0
+            && number(&peer(state, "n3")["canaries"]["unreachable"]) >= 3.0
+            && number(&peer(state, "n3")["reads"]["error"]) >= 1.0
+    };
+    let state = sidecar.until("unreachable canaries", lost).await;
+    assert_eq!(sidecar.metric("settle_probe_peers").await, Some(2.0));
+    assert_eq!(sidecar.metric("settle_probe_peer_up{peer=\"n2\"}").await, Some(1.0));
+    assert_eq!(sidecar.metric("settle_probe_peer_up{peer=\"n3\"}").await, Some(0.0));
+    let unknown = peer(&state, "n3");
+    assert_eq!(unknown["api"], Value::Null);
+    assert!(unknown["last_error"].as_str().unwrap().contains("address is not known yet"), "{unknown}");
+    assert_eq!(number(&unknown["canaries"]["converged"]) + number(&unknown["canaries"]["expired"]), 0.0);
+    let before = number(&unknown["lag_seconds"]);
+    assert!(before >= 0.7, "the first canary is still owed: {before}");
+    let grown = |state: &Value| number(&peer(state, "n3")["lag_seconds"]) > before + 0.3;
+    sidecar.until("a growing lag", grown).await;
+    assert_eq!(cluster.peer("n3").requests(), 0);
+    // Its address is learned in time.
+    cluster.store().set_address("n3", Some(cluster.peer("n3").address));
+    let well = |state: &Value| {
+        let peer = peer(state, "n3");
+        peer["up"] == true && number(&peer["lag_seconds"]) < 0.3 && peer["api"].is_string()
+    };
+    sidecar.until("its recovery", well).await;
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_once_known_is_kept() {
+    let cluster = Cluster::start(&[PROMPT, PROMPT]).await;
+    let sidecar = Running::start(cluster.admin, SHORT).await;
+    sidecar.until("canaries", |state| number(&peer(state, "n3")["canaries"]["converged"]) >= 1.0).await;
+    // As after a restart of the own replica. The peer that leaves shows that this was heard.
+    cluster.store().set_address("n3", None);
+    cluster.store().set_member("n2", None);
+    sidecar.until("a new layout", |state| peer(state, "n2").is_null()).await;
+    let requests = cluster.peer("n3").requests();
+    let state = sidecar.until("more reads", |_| cluster.peer("n3").requests() >= requests + 20).await;
+    assert_eq!(peer(&state, "n3")["up"], true);
+    assert!(peer(&state, "n3")["api"].is_string());
+    // It moves: to where n2 was, of all places.
+    cluster.store().set_address("n3", Some(cluster.peer("n2").address));
+    let moved = cluster.peer("n2").requests();
+    sidecar.until("reads at the new address", |_| cluster.peer("n2").requests() > moved + 3).await;
+    sidecar.stop().await;
+}

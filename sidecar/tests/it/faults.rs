@@ -63,6 +63,24 @@ async fn peer_that_hangs() {
     grows_and_recovers(|| Mode::Hung, "unreachable").await;
 }
 
+/// Verdict reads at a peer that hangs end as errors, each of them, and do not wait in line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_is_counted_for_every_canary() {
+    let cluster = Cluster::start(&[PROMPT]).await;
+    let sidecar = Running::start(cluster.admin, SETTINGS).await;
+    sidecar.until("a verdict", |state| number(&peer(state, "n2")["reads"]["fresh"]) >= 1.0).await;
+    cluster.peer("n2").set(Mode::Hung);
+    let before = sidecar.state().await;
+    let unanswered = |state: &Value| number(&peer(state, "n2")["reads"]["error"]) >= 20.0;
+    let after = sidecar.until("errors", unanswered).await;
+    let acknowledged = |state: &Value| number(&state["canaries"]["acknowledged"]);
+    // Those of two seconds are still under way. In line, there would be one error in two seconds, or
+    // forty canaries.
+    let canaries = acknowledged(&after) - acknowledged(&before);
+    assert!(canaries < 400.0, "20 errors in {canaries} canaries");
+    sidecar.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peer_that_refuses() {
     grows_and_recovers(|| Mode::Refusing, "unreachable").await;

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
 
+use crate::cluster::Cluster;
+
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_settle-sidecar"));
     command.env_clear();
@@ -62,4 +64,25 @@ fn ends_on_a_signal() {
     // Read on, so that it is not held up by a full pipe.
     lines.for_each(drop);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonsense_is_not_called_silence() {
+    let cluster = Cluster::start(&[]).await;
+    cluster.store().nonsense =
+        Some("{\"cluster\": \"fakes\", \"self\": \"n1\", \"members\": [{\"name\": null}]}");
+    let target =
+        format!("[target]\nadmin = \"http://{}\"\n[listen]\nhttp = \"127.0.0.1:0\"\n", cluster.admin);
+    let config = file(&target);
+    let mut child =
+        program().args(["--config", config.path().to_str().unwrap()]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said = tokio::task::block_in_place(|| {
+        lines.find_map(|line| line.ok().filter(|line| line.contains("peers cannot be discovered")))
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = said.unwrap_or_default();
+    assert!(said.contains("answer that is not understood") && said.contains("invalid type: null"), "{said}");
+    assert!(!said.contains("does not answer"), "{said}");
 }

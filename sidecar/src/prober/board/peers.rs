@@ -10,13 +10,14 @@ use super::super::peer::VerdictQueue;
 use super::{Board, State};
 use crate::config::Objective;
 use crate::metrics::{PeerMetrics, Throttled};
-use crate::target::Layout;
+use crate::target::{Layout, NoAddress, Other};
 use crate::verdict::{Canary, Freshness, Ledger, Outcome, Read, Seq, Slot};
 use crate::window::{Counts, Samples};
 
 /// One target.
 pub(crate) struct Peer {
-    pub(crate) api: Base,
+    /// The last one known.
+    pub(crate) api: Result<Base, NoAddress>,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: PeerMetrics,
     /// Wakes the task that polls this peer, and tells it from the task of an earlier peer of the name.
@@ -42,7 +43,7 @@ pub(crate) struct NewPeer {
 /// The next read at a peer.
 #[derive(Debug, Clone)]
 pub(crate) struct Due {
-    pub(crate) api: Base,
+    pub(crate) api: Result<Base, NoAddress>,
     /// Which slot and when; nothing when nothing is awaited.
     pub(crate) read: Option<(Instant, Slot)>,
 }
@@ -60,10 +61,13 @@ impl Board {
         let mut new = Vec::new();
         for replica in &layout.peers {
             if let Some(peer) = state.peers.get_mut(&replica.name) {
-                peer.api = replica.api.clone();
+                peer.learn(replica);
                 continue;
             }
-            tracing::info!(peer = replica.name, api = %replica.api, "peer found");
+            match &replica.api {
+                Ok(api) => tracing::info!(peer = replica.name, %api, "peer found"),
+                Err(problem) => tracing::warn!(peer = replica.name, %problem, "peer found, cannot be asked"),
+            }
             let peer = Peer::new(replica.api.clone(), self.metrics.peer(&replica.name));
             new.push(NewPeer {
                 name: replica.name.clone(),
@@ -95,7 +99,7 @@ impl Board {
         let mut state = self.locked();
         let Some(peer) = state.peers.get_mut(name) else { return };
         if peer.up.replace(true) == Some(false) {
-            tracing::info!(peer = name, "peer answers again");
+            tracing::info!(peer = name, "peer answers");
         }
         peer.last_error = None;
         if let Some(regressed) = peer.ledger.observe(read) {
@@ -105,12 +109,12 @@ impl Board {
         self.settle(&mut state, name, read.end);
     }
 
-    /// A read got no usable answer.
+    /// A read got no usable answer, or could not be made for want of an address.
     pub(crate) fn failed(&self, name: &str, error: String) {
         let mut state = self.locked();
         let Some(peer) = state.peers.get_mut(name) else { return };
         if peer.up.replace(false) != Some(false) {
-            tracing::warn!(peer = name, error, "peer does not answer");
+            tracing::warn!(peer = name, error, "peer cannot be read");
         }
         peer.last_error = Some(error);
     }
@@ -204,7 +208,7 @@ impl State {
 // === impl Peer ===
 
 impl Peer {
-    fn new(api: Base, metrics: PeerMetrics) -> Self {
+    fn new(api: Result<Base, NoAddress>, metrics: PeerMetrics) -> Self {
         Self {
             api,
             ledger: Ledger::default(),
@@ -217,6 +221,19 @@ impl Peer {
             resolution: Samples::default(),
             stale: Counts::default(),
         }
+    }
+
+    /// Takes in what is said of it now. An address stays until there is another one: a replica that
+    /// restarts forgets those of the peers that it cannot reach, which have not moved for that.
+    fn learn(&mut self, told: &Other) {
+        if self.api == told.api || (self.api.is_ok() && told.api.is_err()) {
+            return;
+        }
+        match &told.api {
+            Ok(api) => tracing::info!(peer = told.name, %api, "address of peer learned"),
+            Err(problem) => tracing::warn!(peer = told.name, %problem, "peer cannot be asked"),
+        }
+        self.api = told.api.clone();
     }
 
     /// Counts how a canary ended here; gives the time observed and whether it was shown. What never

@@ -33,7 +33,8 @@ pub(crate) struct Snapshot {
 #[derive(Debug, Serialize)]
 pub(crate) struct PeerState {
     pub(crate) name: String,
-    pub(crate) api: String,
+    /// Nothing while it is not known.
+    pub(crate) api: Option<String>,
     /// Whether the last read was answered.
     pub(crate) up: Option<bool>,
     pub(crate) last_error: Option<String>,
@@ -180,7 +181,7 @@ impl Peer {
         };
         PeerState {
             name: name.to_owned(),
-            api: self.api.to_string(),
+            api: self.api.as_ref().ok().map(ToString::to_string),
             up: self.up,
             last_error: self.last_error.clone(),
             lag_seconds: self.ledger.lag(now).map(|lag| lag.as_secs_f64()),
