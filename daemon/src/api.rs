@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
+use settle_core::level::Level;
 use settle_service::admin::{method_not_allowed, not_found};
 use settle_service::http::{Handler, Request, Response};
 use settle_service::metrics::{MetricError, Metrics};
 
 use crate::clock;
+use crate::config::Config;
 use crate::node::Node;
 
 use metrics::{CallMetrics, Op};
-use params::{Params, percent_decode};
+use params::{Params, asked_level, percent_decode};
 
 /// Answers clients.
 pub(crate) struct Api {
@@ -33,6 +35,16 @@ enum Route<'a> {
     Keys { bucket: &'a str },
 }
 
+/// A data call, taken apart as far as it could be.
+struct Call<'a> {
+    op: Op,
+    level: Level,
+    bucket: &'a str,
+    /// Still percent-encoded; empty for keys.
+    key: &'a str,
+    params: Result<Params, String>,
+}
+
 impl Api {
     pub(crate) fn new(node: Arc<Node>, metrics: &Metrics) -> Result<Self, MetricError> {
         let metrics = CallMetrics::register(metrics)?;
@@ -44,7 +56,7 @@ impl Api {
         let uri = request.uri().clone();
         let Some(route) = parse_path(uri.path()) else { return not_found() };
         match (route, request.method()) {
-            (Route::Keys { bucket }, &Method::GET) => self.measured(Op::Keys, bucket, b"", request).await,
+            (Route::Keys { bucket }, &Method::GET) => self.measured(Op::Keys, bucket, "", request).await,
             (Route::Keys { .. }, _) => method_not_allowed("GET"),
             (Route::Kv { bucket, key }, method) => {
                 let op = match *method {
@@ -53,38 +65,55 @@ impl Api {
                     Method::DELETE => Op::Delete,
                     _ => return method_not_allowed("GET, HEAD, PUT, DELETE"),
                 };
-                match percent_decode(key) {
-                    Some(key) => self.measured(op, bucket, &key, request).await,
-                    None => problem::bad_request("the key is not percent-encoded correctly"),
-                }
+                self.measured(op, bucket, key, request).await
             }
         }
     }
 
-    /// Serves one data call, with its metrics, unless too many are in progress.
-    async fn measured(&self, op: Op, bucket: &str, key: &[u8], request: Request) -> Response {
-        let config = self.node.config.get();
-        let Some(_place) = Place::take(&self.in_progress, config.live.limits.concurrent_requests) else {
-            self.metrics.shed.inc();
-            return problem::too_many();
-        };
+    /// Serves one data call, unless too many are in progress, and counts it, however it ends.
+    async fn measured(&self, op: Op, bucket: &str, key: &str, request: Request) -> Response {
         let begun = clock::now();
-        let params = match Params::parse(request.uri().query().unwrap_or_default(), op) {
-            Ok(params) => params,
-            Err(reason) => return problem::bad_request(reason),
+        let config = self.node.config.get();
+        let query = request.uri().query().unwrap_or_default();
+        let params = Params::parse(query, op);
+        let asked = match &params {
+            Ok(params) => params.level,
+            Err(_) => asked_level(query, op),
         };
-        let Some(bucket) = config.boot.bucket(bucket) else { return problem::unknown_bucket(bucket) };
-        let level = params.level.unwrap_or_else(|| match op {
-            Op::Get | Op::Keys => config.live.read_level(&bucket.name),
-            Op::Put | Op::Delete => config.live.write_level(&bucket.name),
+        let level = asked.unwrap_or_else(|| match op {
+            Op::Get | Op::Keys => config.live.read_level(bucket),
+            Op::Put | Op::Delete => config.live.write_level(bucket),
         });
-        let response = match op {
-            Op::Keys => keys::list(&self.node, &bucket.name, &params),
-            Op::Get => kv::get(&self.node, bucket, key, level, &params).await,
-            Op::Put | Op::Delete => kv::write(&self.node, bucket, key, level, &params, request).await,
+        let response = match Place::take(&self.in_progress, config.live.limits.concurrent_requests) {
+            Some(_place) => {
+                let call = Call { op, level, bucket, key, params };
+                self.answer(&config, call, request).await
+            }
+            None => {
+                self.metrics.shed.inc();
+                problem::too_many()
+            }
         };
         self.metrics.ended(op, level, response.status(), clock::between(begun, clock::now()));
         response
+    }
+
+    async fn answer(&self, config: &Config, call: Call<'_>, request: Request) -> Response {
+        let params = match call.params {
+            Ok(params) => params,
+            Err(reason) => return problem::bad_request(reason),
+        };
+        let Some(key) = percent_decode(call.key) else {
+            return problem::bad_request("the key is not percent-encoded correctly");
+        };
+        let Some(bucket) = config.boot.bucket(call.bucket) else {
+            return problem::unknown_bucket(call.bucket);
+        };
+        match call.op {
+            Op::Keys => keys::list(&self.node, &bucket.name, &params),
+            Op::Get => kv::get(&self.node, bucket, &key, call.level, &params).await,
+            Op::Put | Op::Delete => kv::write(&self.node, bucket, &key, call.level, &params, request).await,
+        }
     }
 }
 
@@ -120,3 +149,6 @@ fn parse_path(path: &str) -> Option<Route<'_>> {
     };
     parts.next().is_none().then_some(route)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,4 +10,7 @@ mod metrics;
 mod node;
 mod peer;
 pub mod start;
+#[cfg(test)]
+mod testing;
+mod watched;
 pub mod worker;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use settle_core::dot::{Epoch, NodeId};
+use settle_core::dot::{Epoch, NodeId, Origin};
 use settle_core::layout::Member;
 use settle_core::partition::Moment;
 use settle_wire::link::Link;
@@ -148,8 +148,10 @@ impl Peer {
     pub(crate) fn state(&self, is_up: bool) -> &'static str {
         match (is_up, self.heard.load().as_ref().map(|seen| seen.state)) {
             (true, _) => "alive",
-            (false, Some(State::Dead) | None) => "dead",
             (false, Some(State::Alive | State::Suspect)) => "suspect",
+            (false, Some(State::Dead)) => "dead",
+            // A member of the stored layout of which this process has not heard: that says nothing about it.
+            (false, None) => "unknown",
         }
     }
 
@@ -168,5 +170,35 @@ impl Node {
     /// The peer with this identity.
     pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
         self.peers().iter().find(|peer| peer.node == node).cloned()
+    }
+    /// Whether no newer process than `origin` was met of that peer. Costs a look at each peer, and no lock.
+    pub(crate) fn is_newest(&self, origin: Origin) -> bool {
+        let peers = self.peers();
+        let peer = peers.iter().find(|peer| peer.node == origin.node);
+        peer.is_none_or(|peer| peer.epoch.load(Ordering::Acquire) <= origin.epoch.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_heard_of_is_not_dead() {
+        let peer = Peer::new(Member { node: NodeId(2), name: "n2".to_owned() });
+        assert_eq!((peer.state(false), peer.state(true)), ("unknown", "alive"));
+        let mut seen = Seen {
+            node: peer.node,
+            name: peer.name.clone(),
+            epoch: Epoch(1),
+            peer: "127.0.0.1:1".parse().unwrap(),
+            state: State::Alive,
+        };
+        let expected = [(State::Alive, "suspect"), (State::Suspect, "suspect"), (State::Dead, "dead")];
+        for (state, word) in expected {
+            seen.state = state;
+            peer.heard(&seen);
+            assert_eq!((peer.state(false), peer.state(true)), (word, "alive"));
+        }
     }
 }

@@ -3,11 +3,12 @@
 //! Listeners come first, so that a port in use is reported before anything else happens, and real ports are known
 //! before others are told of them. The way down is the reverse: clients are let go, then peers, then the disk.
 
+pub(crate) mod open;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use settle_core::dot::Origin;
 use settle_core::layout::Member;
 use settle_core::storage::StorageError;
 use settle_service::admin::{Admin, Readiness};
@@ -16,7 +17,7 @@ use settle_service::metrics::{MetricError, Metrics};
 use settle_service::reload::{Live, Reloader};
 use settle_service::shutdown::{Drain, Shutdown};
 use settle_service::telemetry::Telemetry;
-use settle_store::{Committed, Committer, DataDir, Engine, Expected, Identity, OpenError, Start};
+use settle_store::{Committed, Identity, OpenError};
 use settle_wire::hello::{Hello, VERSION_NEWEST, VERSION_OLDEST};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
@@ -24,15 +25,16 @@ use tokio::task::JoinHandle;
 
 use crate::admin::AdminApi;
 use crate::api::Api;
-use crate::clock;
 use crate::config::{Advertised, Config, Listen};
-use crate::metrics::{NodeMetrics, register_state};
+use crate::metrics::register_state;
 use crate::node::commit::{Staged, drive};
-use crate::node::members::stored_layout;
-use crate::node::{Node, Parts, entry_cache_bytes, part};
+use crate::node::{Node, part};
 use crate::peer::{Peer, link, listen};
+use crate::watched::{watched, watched_or};
 use crate::worker::gossip::{self, Gossip, Seen, Tuning};
 use crate::worker::{anti_entropy, echo, upkeep};
+
+use open::{open_data, open_node};
 
 /// How long requests and connections in progress may take once the shutdown began.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -40,8 +42,8 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// Groups of changes that may wait to be reported.
 const GROUPS_MAX: usize = 64;
 
-/// Bytes of changes that may wait for the disk.
-const QUEUE_BYTES_MAX: usize = 32 << 20;
+/// The part of the readiness that fails when commits can no longer be reported.
+const COMMITS: &str = "commits";
 
 /// Why the node did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -69,9 +71,9 @@ pub enum RunError {
     /// A metric's name is taken: a mistake in the program.
     #[error(transparent)]
     Metric(#[from] MetricError),
-    /// Another process is the newest one on this node's identity.
+    /// It could not run on: another process is the newest one on its identity, or it lost a part of itself.
     #[error("{0}")]
-    Superseded(String),
+    MustStop(String),
     /// Some tasks did not end in time.
     #[error("shutdown took too long; still running: {}", .0.join(", "))]
     Late(Vec<String>),
@@ -124,14 +126,14 @@ pub async fn run(
         node = identity.name, id = %identity.node_id, api = %sockets.bound.api, peer = %sockets.bound.peer,
         admin = %sockets.bound.admin, "listening"
     );
-    let driver = tokio::spawn(drive(Arc::clone(&node), committed));
+    let driver = tokio::spawn(report_commits(Arc::clone(&node), committed, shutdown.clone()));
     let running = serve(&node, &metrics, reloader, sockets, advertised, &identity, &shutdown).await?;
     shutdown.wait().await;
     tracing::info!("shutting down");
     let late = running.stop().await;
     finish(&node, driver, &live.load().boot.node.data_dir).await?;
     if let Some(reason) = node.stop_reason() {
-        return Err(RunError::Superseded(reason.clone()));
+        return Err(RunError::MustStop(reason.clone()));
     }
     if late.is_empty() { Ok(()) } else { Err(RunError::Late(late)) }
 }
@@ -157,52 +159,19 @@ impl Sockets {
     }
 }
 
-fn open_data(config: &Config) -> Result<(Engine, Identity), RunError> {
-    let boot = &config.boot;
-    let expected = Expected {
-        name: boot.node.name.clone(),
-        cluster: boot.cluster.name.clone(),
-        partitions: boot.cluster.partitions,
-    };
-    let start =
-        Start { wall_ms: clock::wall_ms(), random_node: rand::random(), random_epoch: rand::random() };
-    let blocks = boot.cache_bytes - entry_cache_bytes(boot.cache_bytes);
-    Ok(DataDir::open(&boot.node.data_dir, &expected, start, blocks)?)
-}
-
-fn open_node(
-    config: &Live<Config>,
-    metrics: &Metrics,
-    engine: Engine,
-    identity: &Identity,
-    readiness: Readiness,
-    groups: mpsc::Sender<Committed<Staged>>,
-    shutdown: &Shutdown,
-) -> Result<Arc<Node>, RunError> {
-    let engine = Arc::new(engine);
-    let loaded = config.get();
-    let own = Member { node: identity.node_id, name: identity.name.clone() };
-    let storage = |source| RunError::Storage { path: loaded.boot.node.data_dir.clone(), source };
-    let layout = stored_layout(&*engine, loaded.boot.cluster.expect, own).map_err(storage)?;
-    let node_metrics = NodeMetrics::register(metrics, &loaded.boot.buckets)?;
-    let errors = node_metrics.storage.errors.clone();
-    let (failed, stop) = (readiness.clone(), shutdown.clone());
-    let on_failure = move |error: StorageError| {
-        // What was staged and not written ends this epoch: only a restart can go on, with a new one.
-        tracing::error!(%error, "changes cannot be written; stopping");
-        errors.inc();
-        failed.fail(part::STORAGE, error.to_string());
+/// Reports commits. When it cannot any more, the process ends: nothing would ever be acknowledged again.
+async fn report_commits(node: Arc<Node>, committed: mpsc::Receiver<Committed<Staged>>, stop: Shutdown) {
+    let driving = drive(Arc::clone(&node), committed);
+    let on_panic = |reason: &str| {
+        node.must_stop(format!("commits cannot be reported: {reason}"));
         stop.trigger();
     };
-    // A driver that is gone means that the process ends.
-    let on_commit = move |group| drop(groups.blocking_send(group));
-    let durability = loaded.live.durability;
-    let committer =
-        Committer::start(Arc::clone(&engine), durability, QUEUE_BYTES_MAX, on_commit, on_failure)?;
-    let origin = Origin { node: identity.node_id, epoch: identity.epoch };
-    let parts =
-        Parts { config: config.clone(), origin, readiness, metrics: node_metrics, engine, committer, layout };
-    Ok(Arc::new(Node::open(parts).map_err(storage)?))
+    watched_or(COMMITS, node.readiness.clone(), driving, on_panic).await;
+    if !stop.is_triggered() {
+        // The committer is closed after the shutdown began, never before.
+        node.must_stop("the committer ended by itself".to_owned());
+        stop.trigger();
+    }
 }
 
 fn reloader(
@@ -255,25 +224,28 @@ async fn serve(
     let admin = Arc::new(Admin::new(metrics.clone(), node.readiness.clone(), reloader.clone(), own));
     let serve_api = sockets.api.serve(api, limits.clone(), shutdown.clone());
     let serve_admin = sockets.admin.serve(admin, limits, shutdown.clone());
-    front.add("api", tokio::spawn(ended("api", serve_api)));
-    front.add("admin", tokio::spawn(ended("admin", serve_admin)));
+    front.add("api", spawn(node, "api", ended("api", serve_api)));
+    front.add("admin", spawn(node, "admin", ended("admin", serve_admin)));
     let accept = listen::accept(Arc::clone(node), sockets.peer, Arc::clone(&hello), end_back.clone());
-    back.add("peers", tokio::spawn(accept));
-    back.add("upkeep", tokio::spawn(upkeep::run(Arc::clone(node), end_back.clone())));
+    back.add("peers", spawn(node, "peers", accept));
+    back.add("upkeep", spawn(node, "upkeep", upkeep::run(Arc::clone(node), end_back.clone())));
     for peer in node.restore_peers() {
         follow(node, peer, &hello, shutdown, &end_back);
     }
     let (seen, gossiping) = start_gossip(node, sockets.gossip, identity, &advertised, &end_back).await?;
     back.add("gossip", gossiping);
-    back.add(
-        "members",
-        tokio::spawn(members(Arc::clone(node), seen, hello, [shutdown.clone(), end_back.clone()])),
-    );
+    let members = members(Arc::clone(node), seen, hello, [shutdown.clone(), end_back.clone()]);
+    back.add("members", spawn(node, "members", members));
     if let Some(reloader) = reloader {
-        let watched = reloader.watch(shutdown.clone());
-        back.add("reload", tokio::spawn(async move { drop(watched.await) }));
+        let reloading = reloader.watch(shutdown.clone());
+        back.add("reload", spawn(node, "reload", async move { drop(reloading.await) }));
     }
     Ok(Running { front, back, end_back })
+}
+
+/// Starts a task; a panic in it makes the node unready.
+fn spawn(node: &Node, part: &'static str, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(watched(part, node.readiness.clone(), task))
 }
 
 /// Waits for a server's end, and tells of clients that were cut off.
@@ -288,9 +260,9 @@ async fn ended(name: &str, serving: impl Future<Output = usize>) {
 fn follow(node: &Arc<Node>, peer: Arc<Peer>, hello: &Arc<Hello>, stop: &Shutdown, shutdown: &Shutdown) {
     let keep =
         link::keep(Arc::clone(node), Arc::clone(&peer), Arc::clone(hello), stop.clone(), shutdown.clone());
-    tokio::spawn(keep);
-    tokio::spawn(echo::run(Arc::clone(node), Arc::clone(&peer), shutdown.clone()));
-    tokio::spawn(anti_entropy::run(Arc::clone(node), peer, shutdown.clone()));
+    spawn(node, "links", keep);
+    spawn(node, "echo", echo::run(Arc::clone(node), Arc::clone(&peer), shutdown.clone()));
+    spawn(node, "anti_entropy", anti_entropy::run(Arc::clone(node), peer, shutdown.clone()));
 }
 
 fn hello(node: &Node, identity: &Identity, advertised: &Advertised) -> Hello {
@@ -328,7 +300,8 @@ async fn start_gossip(
         cluster: identity.cluster.clone(),
     };
     let seeds = node.config.load().boot.cluster.seeds.clone();
-    Ok(Gossip::spawn(socket, &own, seeds, &Tuning::default(), shutdown.clone()))
+    let (seen, gossip) = Gossip::start(socket, &own, seeds, &Tuning::default(), shutdown.clone());
+    Ok((seen, spawn(node, "gossip", gossip)))
 }
 
 /// Admits the nodes that gossip tells of, and follows them until `shutdown`; `stop` ends the process.

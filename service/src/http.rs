@@ -15,8 +15,7 @@ use hyper::body::Incoming;
 
 pub use body::{BodyError, read_body};
 pub use reply::{PROBLEM_PREFIX, Problem, empty, json, text, with_content_type};
-pub(crate) use server::catch_panic;
-pub use server::{BindError, Bound, Limits, PanicHook, bind};
+pub use server::{BindError, Bound, Limits, PanicHook, bind, catch_panic};
 
 /// A request whose body is still to be read, see [`read_body`].
 pub type Request = HttpRequest<Incoming>;

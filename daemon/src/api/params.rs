@@ -66,6 +66,15 @@ impl Params {
     }
 }
 
+/// The level that a call asks for whose parameters are wrong otherwise, to count it under.
+pub(super) fn asked_level(query: &str, op: Op) -> Option<Level> {
+    if op == Op::Keys {
+        return None;
+    }
+    let values = query.split('&').filter_map(|pair| pair.strip_prefix("level="));
+    values.filter_map(|value| String::from_utf8(percent_decode(value)?).ok()?.parse().ok()).next_back()
+}
+
 fn timeout(text: &str) -> Result<Duration, String> {
     let timeout = parse_duration(text).map_err(|error| format!("timeout: {error}"))?;
     if timeout.is_zero() || timeout > TIMEOUT_MAX {

@@ -15,12 +15,13 @@ use settle_wire::hello::{Hello, Refusal, RefusalCode};
 use settle_wire::message::{Answer, EchoReply, Question, Request};
 use settle_wire::serve::{Batch, Replies, Service, serve};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use crate::clock;
 use crate::node::Node;
 use crate::node::commit::Waiter;
+use crate::watched::{joined, watched};
 
 /// How large the pages of exchanges are.
 pub(crate) const PAGE: PageLimits = PageLimits { records: 512, bytes: 256 << 10 };
@@ -36,6 +37,15 @@ pub(crate) struct PeerService(pub(crate) Arc<Node>);
 
 impl Service for PeerService {
     fn frame(&self, peer: &Hello, batch: Batch, replies: &Arc<Replies>) {
+        if !self.0.is_newest(peer.origin) {
+            // The next connection's handshake tells it why.
+            tracing::warn!(
+                peer = peer.name,
+                "a newer process of this peer was met; closing the older one's connection"
+            );
+            replies.close();
+            return;
+        }
         let mut sequence = batch.deltas_before;
         for message in batch.messages {
             match message {
@@ -95,7 +105,11 @@ impl PeerService {
                 // Pages read many rows: not on the connection's task, which deltas wait for.
                 let node = Arc::clone(&self.0);
                 let replies = Arc::clone(replies);
-                tokio::task::spawn_blocking(move || replies.answer(id, &or_failed(serve_page(&node, page))));
+                let readiness = node.readiness.clone();
+                let page = spawn_blocking(move || replies.answer(id, &or_failed(serve_page(&node, page))));
+                tokio::spawn(watched("pages", readiness, async move {
+                    joined(page).await;
+                }));
                 return;
             }
         };
@@ -172,11 +186,13 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, hello: Arc<He
         match accepted {
             Ok((stream, remote)) if connections.len() < CONNECTIONS_MAX => {
                 let (node, hello, service) = (Arc::clone(&node), Arc::clone(&hello), Arc::clone(&service));
-                connections.spawn(async move {
+                let readiness = node.readiness.clone();
+                let serving = async move {
                     let check = |theirs: &Hello| check(&node, theirs);
                     // It has logged its end itself.
                     drop(serve(stream, remote, &hello, check, &service, Limits::default()).await);
-                });
+                };
+                connections.spawn(watched("peers", readiness, serving));
             }
             Ok((_, remote)) => tracing::warn!(%remote, "too many peer connections; refused"),
             Err(error) => {
@@ -217,3 +233,6 @@ fn check(node: &Node, theirs: &Hello) -> Result<(), Refusal> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,8 +221,11 @@ impl<H: Handler> Server<H> {
     }
 }
 
-/// Runs `future` and turns a panic in it into its message.
-pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, String> {
+/// Runs `future`.
+///
+/// # Errors
+/// The message of a panic in it; what it shares with others may be half done then.
+pub async fn catch_panic<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
     std::future::poll_fn(move |cx| {
         // After a panic the future is not polled again, so what it left half done is not seen.
