@@ -112,8 +112,10 @@ impl VerdictQueue {
 impl Prober {
     /// Reads one slot at one peer and puts what was seen on the board; nothing without an answer.
     async fn look(&self, peer: &str, api: &Result<Base, NoAddress>, slot: Slot) -> Option<Seen> {
-        self.board.asked(peer, slot, clock::now());
-        let api = api.as_ref().inspect_err(|problem| self.board.failed(peer, problem.to_string())).ok()?;
+        let start = clock::now();
+        self.board.asked(peer, slot, start);
+        let failed = |error| self.board.failed(peer, error, start);
+        let api = api.as_ref().inspect_err(|problem| failed(problem.to_string())).ok()?;
         match self.target.read(api, &self.key(slot), READ_DEADLINE).await {
             Ok(answer) => {
                 let seen = answer.value.map_or(Seen::Absent, |bytes| Value::seen(&bytes, self.run));
@@ -122,7 +124,7 @@ impl Prober {
                 Some(seen)
             }
             Err(error) => {
-                self.board.failed(peer, noted(self, &error));
+                failed(noted(self, &error));
                 None
             }
         }

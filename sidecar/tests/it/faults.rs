@@ -68,7 +68,7 @@ async fn peer_that_hangs() {
 async fn silence_is_counted_for_every_canary() {
     let cluster = Cluster::start(&[PROMPT]).await;
     let sidecar = Running::start(cluster.admin, SETTINGS).await;
-    sidecar.until("a verdict", |state| number(&peer(state, "n2")["reads"]["fresh"]) >= 1.0).await;
+    sidecar.until("canaries", |state| number(&state["canaries"]["converged"]) >= 3.0).await;
     cluster.peer("n2").set(Mode::Hung);
     let before = sidecar.state().await;
     let unanswered = |state: &Value| number(&peer(state, "n2")["reads"]["error"]) >= 20.0;

@@ -25,6 +25,8 @@ pub(crate) struct Peer {
     pub(crate) verdicts: Arc<VerdictQueue>,
     /// Whether the last read was answered; nothing before the first.
     pub(crate) up: Option<bool>,
+    /// When the newest of the answered reads began.
+    answered: Option<Instant>,
     pub(crate) last_error: Option<String>,
     /// Seconds until a canary was visible, the upper end.
     pub(crate) visibility: Samples,
@@ -101,6 +103,7 @@ impl Board {
         if peer.up.replace(true) == Some(false) {
             tracing::info!(peer = name, "peer answers");
         }
+        peer.answered = peer.answered.max(Some(read.start));
         peer.last_error = None;
         if let Some(regressed) = peer.ledger.observe(read) {
             self.metrics.regressions.inc();
@@ -109,10 +112,14 @@ impl Board {
         self.settle(&mut state, name, read.end);
     }
 
-    /// A read got no usable answer, or could not be made for want of an address.
-    pub(crate) fn failed(&self, name: &str, error: String) {
+    /// A read that began at `start` got no usable answer, or could not be made for want of an address.
+    pub(crate) fn failed(&self, name: &str, error: String, start: Instant) {
         let mut state = self.locked();
         let Some(peer) = state.peers.get_mut(name) else { return };
+        if peer.answered.is_some_and(|answered| answered > start) {
+            // Its deadline passed only after the peer had recovered.
+            return;
+        }
         if peer.up.replace(false) != Some(false) {
             tracing::warn!(peer = name, error, "peer cannot be read");
         }
@@ -216,6 +223,7 @@ impl Peer {
             wake: Arc::new(Notify::new()),
             verdicts: Arc::default(),
             up: None,
+            answered: None,
             last_error: None,
             visibility: Samples::default(),
             resolution: Samples::default(),
