@@ -232,7 +232,7 @@ pub(crate) fn register_state(metrics: &Metrics, node: &Arc<Node>) -> Result<(), 
 
 impl State {
     fn refresh(&self, node: &Node) {
-        let (mut alive, mut suspect, mut dead) = (1.0, 0.0, 0.0);
+        let (mut alive, mut suspect, mut dead, mut unknown) = (1.0, 0.0, 0.0, 0.0);
         for status in node.peer_statuses() {
             let name = [status.name.as_str()];
             self.lag.with(name).set(status.lag.as_secs_f64());
@@ -243,10 +243,11 @@ impl State {
             match status.state {
                 "alive" => alive += 1.0,
                 "suspect" => suspect += 1.0,
+                "unknown" => unknown += 1.0,
                 _ => dead += 1.0,
             }
         }
-        for (state, count) in [("alive", alive), ("suspect", suspect), ("dead", dead)] {
+        for (state, count) in [("alive", alive), ("suspect", suspect), ("dead", dead), ("unknown", unknown)] {
             self.members.with([state]).set(count);
         }
         let totals = node.totals();

@@ -36,7 +36,7 @@ fn defaults_are_those_documented() {
     assert_eq!((boot.node.datacenter.as_str(), boot.node.zone.as_str()), ("default", "default"));
     assert_eq!(boot.listen.api, "0.0.0.0:7400".parse().unwrap());
     assert_eq!((boot.cluster.expect, boot.cluster.partitions, boot.cluster.replication), (3, 128, 3));
-    assert_eq!((boot.cache_bytes, boot.otlp_endpoint, boot.sample_ratio), (16 << 20, None, 1.0));
+    assert_eq!((boot.cache_bytes, boot.otlp_endpoint, boot.sample_ratio), (64 << 20, None, 1.0));
     let names: Vec<&str> = boot.buckets.iter().map(|bucket| bucket.name.as_str()).collect();
     assert_eq!(names, ["_canary", "default"]);
     assert_eq!((live.consistency.read, live.consistency.write), (Level::One, Level::One));
@@ -80,7 +80,7 @@ fn all_errors_come_at_once() {
         "cluster.partitions: 100 is no power of two; use 64 or 128",
         "consistency.read: expected one of \"one\", \"quorum\", \"all\"",
         "storage.durability: expected one of \"always\", \"interval\", \"never\"",
-        "limits.value_bytes: 1073741824 bytes is not from 1 to 16777216",
+        "limits.value_bytes: 1073741824 bytes is not from 1 to 4194304",
         "bucket[0].read: expected one of \"one\", \"quorum\", \"all\"",
         "bucket[0].name: must be 1 to 64 of",
         "bucket[1].type: expected one of \"register\"",
