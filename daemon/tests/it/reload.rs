@@ -8,10 +8,14 @@ use rustix::process::Signal;
 use crate::support::wait::PATIENCE;
 use crate::support::{Cluster, Node, turn, wait_for};
 
-/// A node that expects two others which never come, so that levels above one are refused.
+/// A node whose only peer is gone, so that levels above one are refused.
 fn alone() -> Cluster {
-    let mut cluster = Cluster::new(3);
-    cluster.nodes[0].start();
+    let mut cluster = Cluster::start(2);
+    cluster.nodes[1].kill();
+    let node = &cluster.nodes[0];
+    wait_for("the other one counts as down", PATIENCE, || {
+        (node.client().put("/v1/kv/default/k?level=quorum", "v").status == 503).then_some(())
+    });
     cluster
 }
 

@@ -1,5 +1,6 @@
 //! What several tests of this crate need: arbitrary messages, greetings, and peers to talk to.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,8 +159,15 @@ fn deltas() -> impl Strategy<Value = Delta> {
     })
 }
 
+/// The entries in the order of their keys, no key twice.
+fn each_key_once(entries: Vec<(Key, Entry)>) -> Vec<(Key, Entry)> {
+    entries.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect()
+}
+
 fn log_pages() -> impl Strategy<Value = LogPage> {
-    (clocks(), pages(), any::<bool>()).prop_map(|(clock, entries, more)| {
+    (clocks(), pages(), any::<bool>()).prop_map(|(mut clock, entries, more)| {
+        let entries = each_key_once(entries);
+        clock.extend(entries.iter().flat_map(|(_, entry)| entry.dots()));
         let mut records = Vec::new();
         if !entries.is_empty() {
             let dots = clock.ranges().flat_map(DotRange::dots).take(5);
@@ -205,7 +213,11 @@ fn answers() -> impl Strategy<Value = Answer> {
         }),
         log_pages().prop_map(|page| Answer::Log(LogAnswer::Page(page))),
         Just(Answer::Log(LogAnswer::Full)),
-        pages.prop_map(|(source, clock, after, until, entries)| {
+        pages.prop_map(|(source, clock, mut after, mut until, entries)| {
+            let entries = each_key_once(entries);
+            // A page speaks for the keys on it.
+            after = after.filter(|after| entries.first().is_none_or(|(first, _)| after < first));
+            until = until.filter(|until| entries.last().is_none_or(|(last, _)| until >= last));
             Answer::Full(FullPage { source, clock, after, until, entries })
         }),
         "\\PC{0,20}".prop_map(Answer::Failed),
