@@ -1,6 +1,5 @@
 //! `settled`: reads its configuration, runs the node until a signal, and says in its exit code how it ended.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,9 +7,13 @@ use std::sync::Arc;
 use clap::Parser;
 use settle_daemon::config::Config;
 use settle_daemon::start;
+use settle_service::console::{fail, say};
 use settle_service::shutdown::Shutdown;
 use settle_service::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Its name in messages and traces.
+const PROGRAM: &str = "settled";
 
 /// The Settle replica daemon.
 #[derive(Debug, Parser)]
@@ -38,14 +41,14 @@ fn main() -> ExitCode {
     }
     let config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,
-        Err(errors) => return fail(&errors),
+        Err(errors) => return fail(PROGRAM, &errors),
     };
     if arguments.check_config {
         return say("the configuration is valid\n");
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(PROGRAM, &error),
     };
     let code = runtime.block_on(run(config, arguments.config));
     // Reading tasks may be in the middle of a disk access; the process need not wait for them.
@@ -56,22 +59,22 @@ fn main() -> ExitCode {
 async fn run(config: Config, file: Option<PathBuf>) -> ExitCode {
     let settings = config.telemetry();
     let identity = telemetry::Identity {
-        program: "settled".to_owned(),
+        program: PROGRAM.to_owned(),
         instance: config.boot.node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let telemetry = match telemetry::init(&settings, &identity) {
         Ok(telemetry) => Arc::new(telemetry),
-        Err(error) => return fail(&error),
+        Err(error) => return fail(PROGRAM, &error),
     };
     // Taken from the start: until the configuration is watched, a SIGHUP would end the process.
     let _hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(PROGRAM, &error),
     };
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(PROGRAM, &error),
     };
     let ended = start::run(config, file, &telemetry, shutdown).await;
     if let Some(telemetry) = Arc::into_inner(telemetry) {
@@ -79,22 +82,6 @@ async fn run(config: Config, file: Option<PathBuf>) -> ExitCode {
     }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail(PROGRAM, &error),
     }
-}
-
-/// Prints what was asked for.
-fn say(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads it went away.
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
-/// Says why the program ends.
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    // Without standard error there is nobody to tell.
-    drop(writeln!(std::io::stderr(), "settled: {error}"));
-    ExitCode::FAILURE
 }

@@ -1,12 +1,12 @@
 //! `settle-sidecar`: a table of contents.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use settle_service::console::{fail, say};
 use settle_service::shutdown::Shutdown;
 use settle_service::telemetry::{self, Identity, Telemetry};
 use settle_sidecar::{Config, PROGRAM, Sidecar};
@@ -35,36 +35,36 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.print_default_config {
-        return print(&Config::default_text());
+        return say(&Config::default_text());
     }
     let config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,
-        Err(errors) => return fail(&errors),
+        Err(errors) => return fail(PROGRAM, &errors),
     };
     if cli.check_config {
-        return print("the configuration is valid\n");
+        return say("the configuration is valid\n");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(run(config, cli.config)),
-        Err(error) => fail(&error),
+        Err(error) => fail(PROGRAM, &error),
     }
 }
 
 async fn run(config: Config, file: Option<PathBuf>) -> ExitCode {
     let telemetry = match telemetry::init(&config.telemetry, &identity(&config)) {
         Ok(telemetry) => Arc::new(telemetry),
-        Err(error) => return fail(&error),
+        Err(error) => return fail(PROGRAM, &error),
     };
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(PROGRAM, &error),
     };
     let level = Arc::clone(&telemetry);
     let applied = move |config: &Config| set_level(&level, &config.telemetry.log);
     let sidecar = match Sidecar::start(config, file, shutdown.clone(), applied).await {
         Ok(sidecar) => sidecar,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(PROGRAM, &error),
     };
     shutdown.wait().await;
     let late = sidecar.drain(DRAIN_DEADLINE).await;
@@ -86,20 +86,4 @@ fn set_level(telemetry: &Telemetry, log: &str) {
     if let Err(error) = telemetry.set_level(log) {
         tracing::error!(%error, "log level stays");
     }
-}
-
-/// Prints what was asked for.
-fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads it went away.
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
-/// Says why the program ends; logging may not be set up yet.
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    // Without standard error there is nobody to tell.
-    drop(writeln!(std::io::stderr(), "{PROGRAM}: {error}"));
-    ExitCode::FAILURE
 }

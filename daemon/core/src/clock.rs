@@ -115,20 +115,9 @@ impl Clock {
         })
     }
 
-    /// Each origin with the counter up to which every one of its dots is held (0 where the first is missing).
-    pub fn bases(&self) -> impl Iterator<Item = (Origin, u64)> + '_ {
-        self.origins.iter().map(|(origin, seen)| (*origin, seen.base))
-    }
-
     /// Its origins, ascending.
     pub fn origins(&self) -> impl Iterator<Item = Origin> + '_ {
         self.origins.iter().map(|(origin, _)| *origin)
-    }
-
-    /// The counter up to which every dot of `origin` is held.
-    #[must_use]
-    pub fn base(&self, origin: Origin) -> u64 {
-        self.seen(origin).map_or(0, |seen| seen.base)
     }
 
     /// The greatest counter of `origin`, 0 if it has none.

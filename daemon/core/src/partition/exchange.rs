@@ -202,7 +202,7 @@ impl Partition {
     }
 }
 
-pub(super) fn entry_bytes(entry: &Entry) -> usize {
+fn entry_bytes(entry: &Entry) -> usize {
     entry.siblings.iter().map(|(_, version)| version.payload.len() + 32).sum()
 }
 

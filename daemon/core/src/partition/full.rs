@@ -18,7 +18,7 @@ use crate::plant::{Plant, planted};
 use crate::storage::{Rows, StorageError, Table};
 
 use super::apply::Applied;
-use super::exchange::{MergedKey, PageLimits, decode_entries, encode_entries, entry_bytes};
+use super::exchange::{MergedKey, PageLimits, decode_entries, encode_entries};
 use super::{Partition, Transaction};
 
 /// An exchange in progress, at the receiver. Lost with a restart, on purpose.
@@ -326,14 +326,6 @@ impl Partition {
 
 fn aged(first: &Clock) -> Clock {
     if planted(Plant::PageContextOlderThanEntry) { first.clone() } else { Clock::new() }
-}
-
-impl FullPage {
-    /// How many bytes of entries the page carries, roughly.
-    #[must_use]
-    pub fn size_bytes(&self) -> usize {
-        self.entries.iter().map(|(key, entry)| key.as_bytes().len() + entry_bytes(entry)).sum()
-    }
 }
 
 fn encode_option(key: Option<&Key>, out: &mut Vec<u8>) {
