@@ -12,5 +12,6 @@ mod arrows;
 mod demo;
 mod prometheus;
 mod reference;
+mod stopped;
 mod support;
 mod tidy;

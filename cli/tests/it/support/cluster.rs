@@ -28,8 +28,8 @@ pub(crate) struct Node {
     pub(crate) api: SocketAddr,
     /// For operators.
     pub(crate) admin: SocketAddr,
+    pub(crate) process: Process,
     peer: SocketAddr,
-    _process: Process,
 }
 
 impl Cluster {
@@ -73,7 +73,7 @@ impl Node {
         let mut process = start("settled", name, &text, directory);
         let [api, peer, admin] =
             process.said("where it listens", |line| logged(line, "listening", ["api", "peer", "admin"]));
-        Self { api, peer, admin, _process: process }
+        Self { api, admin, process, peer }
     }
 }
 

@@ -32,6 +32,12 @@ pub(crate) fn parse(page: &str) -> BTreeMap<String, Family> {
     families
 }
 
+/// The value of one series, written as on the page; nothing when the page has no such series.
+pub(crate) fn value(page: &str, series: &str) -> Option<f64> {
+    let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{series}: no number: {value}")))
+}
+
 fn sample(line: &str, families: &mut BTreeMap<String, Family>) {
     let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no value: {line}"));
     assert!(value.parse::<f64>().is_ok() || matches!(value, "NaN" | "+Inf" | "-Inf"), "no number: {line}");

@@ -41,8 +41,23 @@ impl Process {
 
     /// Sends SIGINT, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
-        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success(), "{} cannot be interrupted", self.name);
+        self.signal("INT");
+    }
+
+    /// Stops it where it stands, without its knowing: its connections stay open and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
+        assert!(sent.success(), "{} cannot be sent SIG{name}", self.name);
     }
 
     /// What the program has said so far.
