@@ -18,6 +18,7 @@ pub mod hlc;
 pub mod key;
 pub mod layout;
 pub mod level;
+pub mod merkle;
 pub mod partition;
 pub mod plant;
 pub mod storage;
