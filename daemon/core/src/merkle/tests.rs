@@ -332,6 +332,37 @@ fn trees_of_different_depths_are_not_compared() {
 }
 
 #[test]
+fn answers_to_what_was_not_asked_are_refused() {
+    let tree = rebuilt(secret(1), DEPTH, &Model::from([(key(1), one(dot(1, 1)))]));
+    let opened = |index| Answer::Opened(vec![Opened { index, children: [1; FANOUT] }]);
+    assert!(matches!(tree.follow(&tree.question(), &opened(0)), Ok(Step::Ask(_))));
+    for answer in [opened(1), opened(u32::MAX), Answer::Leaves(vec![0])] {
+        assert_eq!(tree.follow(&tree.question(), &answer), Err(WalkError::Unasked));
+    }
+    for answer in [opened(3), Answer::Leaves(vec![4])] {
+        assert_eq!(tree.follow(&tree.recheck(&[3, 3, 9_999]), &answer), Err(WalkError::Unasked));
+    }
+}
+
+#[test]
+fn messages_about_nodes_that_no_tree_has_are_refused() {
+    let question = |depth, level, indices: &[u32]| {
+        let nodes = indices.iter().map(|index| (*index, 1)).collect();
+        Question::from_bytes(Question { depth, level, nodes }.to_bytes())
+    };
+    assert!(question(2, 1, &[0, 31]).is_ok());
+    for (depth, level, indices) in
+        [(2, 1, &[32][..]), (2, 1, &[1, 1]), (2, 1, &[2, 1]), (2, 3, &[0]), (DEPTH_MAX + 1, 0, &[0])]
+    {
+        assert!(question(depth, level, indices).is_err(), "{depth} {level} {indices:?}");
+    }
+    assert!(Answer::from_bytes(Answer::Leaves(vec![width(DEPTH_MAX)]).to_bytes()).is_err());
+    assert!(LeafKeys::from_bytes(LeafKeys { leaf: width(DEPTH_MAX), keys: Vec::new() }.to_bytes()).is_err());
+    let twice = LeafKeys { leaf: 0, keys: vec![(key(1), 1), (key(1), 2)] };
+    assert!(LeafKeys::from_bytes(twice.to_bytes()).is_err());
+}
+
+#[test]
 fn a_secret_is_not_printed() {
     assert_eq!(format!("{:?}", secret(77)), "Secret(..)");
 }
