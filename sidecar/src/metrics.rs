@@ -21,6 +21,8 @@ pub(crate) struct ProbeMetrics {
     pub(crate) stale_ratio: Gauge,
     pub(crate) conflict_ratio: Gauge,
     pub(crate) canary_keys: Gauge,
+    /// Whether the own replica answers and takes canaries.
+    pub(crate) target_up: Gauge,
     pub(crate) peers: Gauge,
     pub(crate) last_cycle: Gauge,
     /// Old values seen after newer ones.
@@ -69,6 +71,11 @@ impl ProbeMetrics {
             canary_keys: registry.gauge(
                 "settle_probe_canary_keys",
                 "Canary keys of all probers, as the own replica lists them.",
+            )?,
+            target_up: registry.gauge(
+                "settle_probe_target_up",
+                "1 when the own replica answered the last question at target.admin and acknowledged the last \
+                 canary, 0 when it did not.",
             )?,
             peers: registry.gauge("settle_probe_peers", "Other replicas in the layout.")?,
             last_cycle: registry.gauge(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::prober::{Distribution, State};
+use crate::prober::{Distribution, ObjectiveState, State, TargetState};
 
 /// What else is served.
 const ROUTES: &str = "/v1/state  all of this and more, as JSON\n/metrics   for Prometheus\n";
@@ -11,7 +11,8 @@ const ROUTES: &str = "/v1/state  all of this and more, as JSON\n/metrics   for P
 pub(crate) fn render(state: &State) -> String {
     let board = &state.board;
     let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
-    let mut page = format!(
+    let mut page = alarm(&board.target);
+    page += &format!(
         "settle-sidecar {}, beside {} of {}\n\n",
         state.prober,
         known(&board.own),
@@ -36,18 +37,31 @@ pub(crate) fn render(state: &State) -> String {
     let [p50, p95, p99] = quantiles(&board.convergence_seconds);
     push(&mut page, format_args!("\nconvergence: p50 {p50}, p95 {p95}, p99 {p99}"));
     for objective in &board.objectives {
-        let verdict = match objective.breached {
-            None => "unknown",
-            Some(false) => "within",
-            Some(true) => "BREACHED",
-        };
-        let value = objective.value.map_or_else(|| "?".to_owned(), |value| format!("{value:.4}"));
-        let (name, threshold, unit) = (objective.name, objective.threshold, objective.unit);
-        push(&mut page, format_args!("{name}: {verdict}, {value} of {threshold} ({unit})"));
+        push(&mut page, format_args!("{}", line(objective)));
     }
     page.push('\n');
     page.push_str(ROUTES);
     page
+}
+
+/// What must be known before anything else: that the own replica is not there, why, and what to do.
+/// Everything below is old then, or nothing.
+fn alarm(target: &TargetState) -> String {
+    let advice = target.advice.unwrap_or_default();
+    match &target.last_error {
+        Some(error) => format!("TARGET DOWN for {}: {error}. {advice}\n\n", seconds(target.for_seconds)),
+        None if target.up.is_none() => format!("TARGET NOT ASKED YET: {}\n\n", target.admin),
+        None => String::new(),
+    }
+}
+
+fn line(objective: &ObjectiveState) -> String {
+    let ObjectiveState { name, status, threshold, unit, .. } = objective;
+    let status = if objective.breached == Some(true) { status.to_uppercase() } else { (*status).to_owned() };
+    match objective.value {
+        Some(value) => format!("{name}: {status}, {value:.4} of {threshold} ({unit})"),
+        None => format!("{name}: {status}, threshold {threshold} ({unit})"),
+    }
 }
 
 fn quantiles(distribution: &Distribution) -> [String; 3] {

@@ -27,7 +27,7 @@ use crate::config::{Config, ProberName};
 use crate::metrics::{ProbeMetrics, Throttled};
 use crate::target::{SettleTarget, TargetError};
 use board::Board;
-pub(crate) use board::{Distribution, Snapshot};
+pub(crate) use board::{Distribution, Listener, ObjectiveState, Snapshot, TargetState};
 use budget::Budget;
 
 /// How long one read or listing may take. A replica that hangs is asked again this often.
@@ -52,7 +52,6 @@ pub(crate) struct Prober {
 #[derive(Debug, Serialize)]
 pub(crate) struct State {
     pub(crate) prober: String,
-    pub(crate) target: String,
     pub(crate) interval_seconds: f64,
     pub(crate) deadline_seconds: f64,
     pub(crate) window_seconds: f64,
@@ -109,7 +108,6 @@ impl Prober {
         let config = self.live.get();
         State {
             prober: self.name.to_string(),
-            target: config.boot.admin.to_string(),
             interval_seconds: config.probe.interval.as_secs_f64(),
             deadline_seconds: config.probe.deadline.as_secs_f64(),
             window_seconds: config.probe.window.as_secs_f64(),

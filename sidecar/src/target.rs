@@ -2,13 +2,18 @@
 
 mod settle;
 
+use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
-use settle_wire::http::{BadBase, Base, Failure, HttpError, StatusCode};
+use serde::Deserialize;
+use settle_wire::http::{BadBase, Base, Failure, HttpError, Response, StatusCode};
 use thiserror::Error;
 
 pub(crate) use settle::SettleTarget;
+
+/// How much of the text of a refusal is quoted, in characters.
+const REASON_CHARS_MAX: usize = 200;
 
 /// The own replica, by the name that is its label.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,12 +68,35 @@ pub(crate) enum TargetError {
     /// No answer at all, or not the expected document.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// An answer with a status that says no.
-    #[error("{base}: status {status}")]
-    Refused { base: Base, status: StatusCode },
+    /// An answer with a status that says no, and the reason that it gives, which may be empty.
+    #[error("{base}: status {status}{}{reason}", if reason.is_empty() { "" } else { ": " })]
+    Refused { base: Base, status: StatusCode, reason: String },
+    /// Another listener than the one that was meant.
+    #[error("{base} is {what}")]
+    WrongListener { base: Base, what: &'static str },
     /// An answer that makes no sense.
     #[error("{base}: {problem}")]
     Nonsense { base: Base, problem: &'static str },
+}
+
+/// What is wrong with a replica, as far as it is looked for in different places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Symptom {
+    /// No answer at all.
+    Silence,
+    /// An answer that says no.
+    Refusal,
+    /// An answer that cannot be understood.
+    Nonsense,
+    /// An answer of somebody else.
+    WrongListener,
+}
+
+/// A problem document (RFC 9457), as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    title: Option<String>,
+    detail: Option<String>,
 }
 
 // === impl TargetError ===
@@ -80,23 +108,65 @@ impl TargetError {
             if *status == StatusCode::SERVICE_UNAVAILABLE || *status == StatusCode::TOO_MANY_REQUESTS)
     }
 
-    /// What the replica did, in a few words: silence, a refusal and an answer that cannot be understood
-    /// are looked for in different places.
-    pub(crate) fn gist(&self) -> &'static str {
+    fn refused(base: &Base, response: &Response) -> Self {
+        Self::Refused { base: base.clone(), status: response.status, reason: reason(&response.body) }
+    }
+
+    /// What is wrong.
+    pub(crate) fn symptom(&self) -> Symptom {
         match self {
-            Self::Refused { .. } => "refuses",
-            Self::Nonsense { .. } => "gives an answer that is not understood",
+            Self::Refused { .. } => Symptom::Refusal,
+            Self::WrongListener { .. } => Symptom::WrongListener,
+            Self::Nonsense { .. } => Symptom::Nonsense,
             Self::Http(error) => match error.failure {
-                Failure::Status { .. } => "refuses",
-                Failure::Json(_) | Failure::Nonsense(_) | Failure::TooLong(_) => {
-                    "gives an answer that is not understood"
-                }
+                Failure::Status { .. } => Symptom::Refusal,
+                Failure::Json(_) | Failure::Nonsense(_) | Failure::TooLong(_) => Symptom::Nonsense,
                 Failure::Refused
                 | Failure::Unreachable(_)
                 | Failure::Timeout(_)
                 | Failure::Closed(_)
-                | Failure::BadPath(_) => "does not answer",
+                | Failure::BadPath(_) => Symptom::Silence,
             },
         }
+    }
+}
+
+/// Why an answer says no, in its own words: those of a problem document, else the beginning of its text.
+fn reason(body: &[u8]) -> String {
+    let words = serde_json::from_slice(body).ok().and_then(|Problem { title, detail }| detail.or(title));
+    let words = words.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
+    words.chars().take(REASON_CHARS_MAX).collect()
+}
+
+// === impl Symptom ===
+
+impl fmt::Display for Symptom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silence => "does not answer",
+            Self::Refusal => "refuses",
+            Self::Nonsense => "gives an answer that is not understood",
+            Self::WrongListener => "is asked at the wrong address",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_given_in_the_replicas_own_words() {
+        let refused = |reason: String| {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            TargetError::Refused { base: "h:1".parse().unwrap(), status, reason }.to_string()
+        };
+        let said = refused(reason(br#"{"title": "Too few", "status": 503, "detail": "1 of 3 is alive"}"#));
+        assert_eq!(said, "http://h:1: status 503 Service Unavailable: 1 of 3 is alive");
+        assert_eq!(reason(br#"{"title": "Too few"}"#), "Too few");
+        assert_eq!(reason(b"try later\n"), "try later");
+        assert_eq!(reason(b"[1]"), "[1]");
+        assert_eq!(reason("\u{e9}".repeat(10_000).as_bytes()).chars().count(), REASON_CHARS_MAX);
+        assert_eq!(refused(reason(b"")), "http://h:1: status 503 Service Unavailable");
     }
 }

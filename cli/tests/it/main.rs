@@ -14,4 +14,5 @@ mod prometheus;
 mod reference;
 mod stopped;
 mod support;
+mod target;
 mod tidy;

@@ -66,12 +66,13 @@ impl Thresholds {
             read_inconsistency_rate: reader.ratio(
                 "thresholds.read_inconsistency_rate",
                 0.01,
-                "Part of the comparisons between replicas that differ, over the window.",
+                "Part of the comparisons between replicas that differ, over the window; not measured by this \
+                 version.",
             ),
             clock_offset: reader.duration(
                 "thresholds.clock_offset",
                 "250ms",
-                "Distance between the wall clocks of two replicas.",
+                "Distance between the wall clocks of two replicas; not measured by this version.",
             ),
         }
     }
@@ -112,6 +113,11 @@ impl Objective {
             Self::ReadInconsistencyRate => "read_inconsistency_rate",
             Self::ClockOffset => "clock_offset",
         }
+    }
+
+    /// Whether this version measures it. The others can be configured, and stay unknown.
+    pub fn is_measured(self) -> bool {
+        !matches!(self, Self::ReadInconsistencyRate | Self::ClockOffset)
     }
 
     /// `seconds` or `ratio`.

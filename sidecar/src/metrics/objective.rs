@@ -25,7 +25,8 @@ impl ObjectiveMetrics {
             breached: registry.gauges(
                 "settle_probe_threshold_breached",
                 "1 while the objective is above its threshold, 0 while it is not or has too few samples, \
-                 NaN while it is unknown.",
+                 NaN while it is unknown, and always for read_inconsistency_rate and clock_offset, which this \
+                 version does not measure.",
                 ["objective"],
             )?,
             samples: registry.counters(

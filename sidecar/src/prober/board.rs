@@ -2,6 +2,7 @@
 //! ratio and quantile. All tasks write into it, metrics and state are read from it.
 
 mod books;
+mod own;
 mod peers;
 mod report;
 mod snapshot;
@@ -20,9 +21,11 @@ use crate::target::Layout;
 use crate::traffic::Counters;
 use crate::verdict::{Canary, Converged};
 use books::Books;
+use own::Own;
+pub(crate) use own::{Listener, TargetState};
 pub(crate) use peers::NewPeer;
 use peers::Peer;
-pub(crate) use snapshot::{Distribution, Snapshot};
+pub(crate) use snapshot::{Distribution, ObjectiveState, Snapshot};
 
 /// See the module.
 pub(crate) struct Board {
@@ -34,6 +37,7 @@ pub(crate) struct Board {
 struct State {
     started: Instant,
     layout: Option<Layout>,
+    own: Own,
     ring: Ring,
     peers: BTreeMap<String, Peer>,
     books: Books,
@@ -49,6 +53,7 @@ impl Board {
         let state = State {
             started: clock::now(),
             layout: None,
+            own: Own::default(),
             ring: Ring::new(),
             peers: BTreeMap::new(),
             books: Books::default(),

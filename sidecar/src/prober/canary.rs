@@ -8,7 +8,7 @@ use settle_service::worker::{Next, Worker};
 use settle_wire::http::Base;
 
 use super::ring::Value;
-use super::{Prober, noted, sweep};
+use super::{Listener, Prober, noted, sweep};
 use crate::clock;
 use crate::config::Probe;
 
@@ -77,7 +77,9 @@ impl Writer {
         let canary = board.begin(clock::now(), silent_after);
         let value = Value { run: *run, seq: canary.seq, silent_after }.encode();
         let deadline = WRITE_DEADLINE.min(probe.deadline);
-        match target.write(own, &self.prober.key(canary.slot), value, deadline).await {
+        let answer = target.write(own, &self.prober.key(canary.slot), value, deadline).await;
+        board.heard(Listener::Api, answer.as_ref().err());
+        match answer {
             Ok(answer) => {
                 self.shed = 0;
                 for peer in board.acknowledge(&canary, answer.done) {

@@ -6,40 +6,61 @@ use std::time::Duration;
 use settle_service::worker::{Next, Worker};
 
 use super::peer::{Poller, Verdicts};
-use super::{Prober, READ_DEADLINE};
+use super::{Listener, Prober, READ_DEADLINE};
 use crate::clock;
-use crate::target::TargetError;
+use crate::target::{Symptom, TargetError};
 
 /// From one question to the next.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// The same until the first answer: at start the replica may be a moment later than the sidecar.
+/// The same while nobody has answered yet: at start the replica may be a moment later than the sidecar.
 const FIRST_INTERVAL: Duration = Duration::from_millis(200);
 
 /// See the module.
 pub(super) struct Discovery {
     prober: Arc<Prober>,
-    /// Whether the last question was answered, so that only changes are logged.
-    answered: bool,
-    /// What was last logged of a failure since.
-    complained: Option<&'static str>,
+    /// How long to wait before the next question.
+    pause: Duration,
+    /// What was last logged of a failure since the last answer, so that only changes are.
+    complained: Option<Symptom>,
 }
 
 // === impl Discovery ===
 
 impl Discovery {
     pub(super) fn new(prober: Arc<Prober>) -> Self {
-        Self { prober, answered: false, complained: None }
+        Self { prober, pause: FIRST_INTERVAL, complained: None }
     }
 
     async fn ask(&self) -> Result<(), TargetError> {
-        let layout = self.prober.target.layout(READ_DEADLINE).await?;
-        for peer in self.prober.board.set_layout(layout, clock::now()) {
+        let layout = self.prober.target.layout(READ_DEADLINE).await;
+        self.prober.board.heard(Listener::Admin, layout.as_ref().err());
+        for peer in self.prober.board.set_layout(layout?, clock::now()) {
             let workers = &self.prober.workers;
             workers.spawn(Poller::new(Arc::clone(&self.prober), &peer));
             workers.spawn(Verdicts::new(Arc::clone(&self.prober), &peer));
         }
         Ok(())
+    }
+
+    fn complain(&mut self, error: &TargetError) {
+        let symptom = error.symptom();
+        if symptom == Symptom::WrongListener {
+            // Not a matter of moments: somebody has to correct it.
+            self.pause = INTERVAL;
+        }
+        if self.complained.replace(symptom) == Some(symptom) {
+            return;
+        }
+        let advice = Listener::Admin.advice(symptom);
+        match symptom {
+            Symptom::WrongListener => {
+                tracing::error!(%error, advice, "peers cannot be discovered, own replica {symptom}");
+            }
+            Symptom::Silence | Symptom::Refusal | Symptom::Nonsense => {
+                tracing::warn!(%error, advice, "peers cannot be discovered, own replica {symptom}");
+            }
+        }
     }
 }
 
@@ -56,20 +77,15 @@ impl Worker for Discovery {
                 if self.complained.take().is_some() {
                     tracing::info!("peers are discovered, own replica answers");
                 }
-                self.answered = true;
+                self.pause = INTERVAL;
             }
             // The targets stay as they are: a replica that is silent has not left the layout.
-            Err(error) => {
-                let gist = error.gist();
-                if self.complained.replace(gist) != Some(gist) {
-                    tracing::warn!(%error, "peers cannot be discovered, own replica {gist}");
-                }
-            }
+            Err(error) => self.complain(&error),
         }
         Ok(Next::Wait)
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(if self.answered { INTERVAL } else { FIRST_INTERVAL }).await;
+        tokio::time::sleep(self.pause).await;
     }
 }

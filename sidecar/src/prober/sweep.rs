@@ -14,7 +14,7 @@ use settle_service::worker::{Next, Worker};
 use settle_wire::http::Base;
 
 use super::ring::{self, Value};
-use super::{POLL_RESERVE, Prober, READ_DEADLINE};
+use super::{Listener, POLL_RESERVE, Prober, READ_DEADLINE};
 use crate::config::Probe;
 use crate::target::TargetError;
 use crate::verdict::Slot;
@@ -50,6 +50,8 @@ pub(super) async fn sweep_own(prober: &Prober, own: &Base) -> bool {
         delete(prober, own, keys.iter().filter(mine)).await
     };
     outcome.await.unwrap_or_else(|error: TargetError| {
+        // No canary is written before, so nobody else would tell.
+        prober.board.heard(Listener::Api, Some(&error));
         tracing::warn!(%error, "own old canary keys cannot be swept yet");
         false
     })

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use settle_wire::http::kv::{self, Options};
-use settle_wire::http::{Base, Call, Client, ClientLimits, Response, StatusCode};
+use settle_wire::http::{Base, Call, Client, ClientLimits, Failure, HttpError, Response, StatusCode};
 
 use super::{Answer, Layout, NoAddress, Other, Replica, TargetError};
 use crate::traffic::Counters;
@@ -66,8 +67,28 @@ impl SettleTarget {
 
     /// Asks the own replica who belongs to the layout.
     pub(crate) async fn layout(&self, deadline: Duration) -> Result<Layout, TargetError> {
-        let (members, _) = self.client.json::<Members>(&self.admin, "/v1/members", deadline).await?;
-        self.sorted(members)
+        match self.document(&self.admin, "/v1/members", deadline).await {
+            Ok(members) => self.sorted(members),
+            Err(TargetError::Refused { status: StatusCode::NOT_FOUND, .. }) => {
+                Err(self.wrong_listener(deadline).await)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finds out what listens at `target.admin` that knows nothing of members, as every replica's admin
+    /// listener does: most likely the address for clients was taken.
+    async fn wrong_listener(&self, deadline: Duration) -> TargetError {
+        let keys = format!("/v1/keys/{BUCKET}?limit=1");
+        let is_api = match self.document::<Page>(&self.admin, &keys, deadline).await {
+            Ok(_) => true,
+            Err(error) => error.is_shedding(),
+        };
+        let what = match is_api {
+            true => "the API address of a replica, where clients read and write, not its admin address",
+            false => "not the admin address of a replica: there is no /v1/members",
+        };
+        TargetError::WrongListener { base: self.admin.clone(), what }
     }
 
     /// Reads the own replica's counters.
@@ -132,8 +153,22 @@ impl SettleTarget {
             path.push_str("&cursor=");
             kv::percent_encode(cursor.as_bytes(), &mut path);
         }
-        let (page, _) = self.client.json::<Page>(replica, &path, deadline).await?;
-        Ok(page)
+        self.document(replica, &path, deadline).await
+    }
+
+    /// GETs a JSON document.
+    async fn document<T: DeserializeOwned>(
+        &self,
+        base: &Base,
+        path: &str,
+        deadline: Duration,
+    ) -> Result<T, TargetError> {
+        let response = self.client.send(base, &Call::get(path, deadline)).await?;
+        let response = accepted(base, response, &[StatusCode::OK])?;
+        serde_json::from_slice(&response.body).map_err(|error| {
+            let failure = Failure::Json(error.to_string());
+            HttpError { base: base.clone(), failure, sent: Some(response.sent) }.into()
+        })
     }
 
     fn sorted(&self, members: Members) -> Result<Layout, TargetError> {
@@ -168,9 +203,5 @@ impl SettleTarget {
 }
 
 fn accepted(base: &Base, response: Response, accept: &[StatusCode]) -> Result<Response, TargetError> {
-    if accept.contains(&response.status) {
-        Ok(response)
-    } else {
-        Err(TargetError::Refused { base: base.clone(), status: response.status })
-    }
+    if accept.contains(&response.status) { Ok(response) } else { Err(TargetError::refused(base, &response)) }
 }

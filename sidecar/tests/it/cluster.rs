@@ -39,8 +39,8 @@ pub struct Store {
     pub nonsense: Option<&'static str>,
     /// The own replica's metrics page.
     pub page: String,
-    /// Whether writes are refused with 503.
-    pub refuse_writes: bool,
+    /// Whether the own replica refuses its clients, saying this.
+    pub refusal: Option<&'static str>,
 }
 
 /// How a peer behaves.
@@ -238,23 +238,24 @@ fn key_of(request: &Request<Incoming>) -> Option<String> {
 
 /// The own replica: durable at once, so what it acknowledges it has.
 async fn own_reply(store: &Mutex<Store>, request: Request<Incoming>) -> Reply {
-    if request.uri().path() == "/v1/keys/_canary" {
+    let (key, listing) = (key_of(&request), request.uri().path() == "/v1/keys/_canary");
+    let refusal = store.lock().unwrap().refusal;
+    if let Some(detail) = refusal.filter(|_| listing || key.is_some()) {
+        return reply(503, json!({ "title": "Refused", "detail": detail }).to_string());
+    }
+    if listing {
         let query = request.uri().query().unwrap_or_default();
         let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or_default();
         let mut keys = store.lock().unwrap().keys();
         keys.retain(|key| key.starts_with(prefix));
         return reply(200, json!({ "keys": keys, "cursor": null }).to_string());
     }
-    let Some(key) = key_of(&request) else { return reply(404, "") };
+    let Some(key) = key else { return reply(404, "") };
     match *request.method() {
         Method::GET => found(store.lock().unwrap().at(&key, Instant::now())),
         Method::PUT => {
             let value = request.into_body().collect().await.unwrap().to_bytes();
-            let mut store = store.lock().unwrap();
-            if store.refuse_writes {
-                return reply(503, "");
-            }
-            store.versions.entry(key).or_default().push((Instant::now(), Some(value)));
+            store.lock().unwrap().versions.entry(key).or_default().push((Instant::now(), Some(value)));
             reply(204, "")
         }
         Method::DELETE => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Mode, Reserved};
-use crate::sidecar::{FAST, Running, number, peer};
+use crate::sidecar::{FAST, Running, number, objective, peer};
 
 const PROMPT: Mode = Mode::Delayed(Duration::ZERO);
 
@@ -21,6 +21,16 @@ async fn nothing_is_known_without_a_daemon() {
     assert_eq!(state["cluster"], Value::Null);
     assert_eq!(state["convergence_seconds"]["p99"], Value::Null);
     assert_eq!(state["conflict_ratio"], Value::Null);
+    for (name, status) in [
+        ("replication_lag", "unknown"),
+        ("conflict_rate", "unknown"),
+        ("stale_read_rate", "unknown"),
+        ("convergence_p99", "unknown"),
+        ("read_inconsistency_rate", "not measured by this version"),
+        ("clock_offset", "not measured by this version"),
+    ] {
+        assert_eq!(objective(&state, name)["status"], status, "{name}");
+    }
     for gauge in [
         "settle_probe_convergence_quantile_seconds{quantile=\"0.99\"}",
         "settle_probe_stale_read_ratio",

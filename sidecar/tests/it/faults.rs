@@ -107,14 +107,14 @@ async fn own_replica_that_refuses() {
     let cluster = Cluster::start(&[PROMPT]).await;
     let sidecar = Running::start(cluster.admin, SETTINGS).await;
     sidecar.until("a canary", |state| number(&state["canaries"]["converged"]) >= 1.0).await;
-    cluster.store().refuse_writes = true;
+    cluster.store().refusal = Some("busy");
     let aborted = |state: &Value| number(&peer(state, "n2")["canaries"]["aborted"]) >= 2.0;
     let state = sidecar.until("aborted canaries", aborted).await;
     assert!(number(&state["throttled"]["shedding"]) >= 1.0);
     assert_eq!(number(&peer(&state, "n2")["canaries"]["expired"]), 0.0);
     // Nothing that was refused is owed.
     sidecar.until("no lag", |state| lag(state, "n2") == 0.0).await;
-    cluster.store().refuse_writes = false;
+    cluster.store().refusal = None;
     let converged = number(&state["canaries"]["converged"]);
     sidecar.until("canaries again", |state| number(&state["canaries"]["converged"]) > converged).await;
     sidecar.stop().await;

@@ -16,5 +16,6 @@ mod process;
 mod reload;
 mod sidecar;
 mod sweep;
+mod target;
 mod traffic;
 mod truth;

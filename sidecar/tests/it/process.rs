@@ -1,6 +1,7 @@
 //! The program itself: its flags, its exit codes, its end.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 
 use crate::cluster::Cluster;
@@ -66,23 +67,35 @@ fn ends_on_a_signal() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+/// Starts a sidecar beside the replica with this admin address; the first line of its log with `text`.
+fn logged(admin: SocketAddr, text: &str) -> String {
+    let target = format!("[target]\nadmin = \"http://{admin}\"\n[listen]\nhttp = \"127.0.0.1:0\"\n");
+    let config = file(&target);
+    let mut child =
+        program().args(["--config", config.path().to_str().unwrap()]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said =
+        tokio::task::block_in_place(|| lines.find_map(|line| line.ok().filter(|line| line.contains(text))));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    said.unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nonsense_is_not_called_silence() {
     let cluster = Cluster::start(&[]).await;
     cluster.store().nonsense =
         Some("{\"cluster\": \"fakes\", \"self\": \"n1\", \"members\": [{\"name\": null}]}");
-    let target =
-        format!("[target]\nadmin = \"http://{}\"\n[listen]\nhttp = \"127.0.0.1:0\"\n", cluster.admin);
-    let config = file(&target);
-    let mut child =
-        program().args(["--config", config.path().to_str().unwrap()]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let said = tokio::task::block_in_place(|| {
-        lines.find_map(|line| line.ok().filter(|line| line.contains("peers cannot be discovered")))
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let said = said.unwrap_or_default();
+    let said = logged(cluster.admin, "peers cannot be discovered");
     assert!(said.contains("answer that is not understood") && said.contains("invalid type: null"), "{said}");
     assert!(!said.contains("does not answer"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_address_for_clients_is_called_that() {
+    let cluster = Cluster::start(&[]).await;
+    let said = logged(cluster.own, "peers cannot be discovered");
+    for expected in ["ERROR", "the API address of a replica", "Set target.admin to its admin address"] {
+        assert!(said.contains(expected), "{expected} is not in {said}");
+    }
 }

@@ -18,6 +18,9 @@ async fn thresholds_and_probe_settings_change_live() {
     assert_eq!(sidecar.reload(&strict).await, (200, "reloaded\n".to_owned()));
     let state = sidecar.state().await;
     assert_eq!(objective(&state, "convergence_p99")["breached"], true);
+    assert_eq!(objective(&state, "convergence_p99")["status"], "breached");
+    let (_, page) = sidecar.get("/").await;
+    assert!(page.contains("\nconvergence_p99: BREACHED, "), "{page}");
     let threshold = "settle_probe_threshold{objective=\"convergence_p99\",unit=\"seconds\"}";
     assert_eq!(sidecar.metric(threshold).await, Some(0.01));
     let breached = "settle_probe_threshold_breached{objective=\"convergence_p99\"}";

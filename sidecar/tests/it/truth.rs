@@ -67,7 +67,15 @@ async fn metrics_say_what_the_state_says() {
     assert!(earlier("settle_probe_objective_samples_total{objective=\"replication_lag\"}").await > 0.0);
     let (status, page) = sidecar.get("/").await;
     assert_eq!(status, 200);
-    for expected in ["beside n1 of fakes", "n2 ", "n3 ", "replication_lag: within", "clock_offset: unknown"] {
+    assert!(page.starts_with("settle-sidecar "), "{page}");
+    for expected in [
+        "beside n1 of fakes",
+        "n2 ",
+        "n3 ",
+        "replication_lag: within",
+        "clock_offset: not measured by this version",
+        "read_inconsistency_rate: not measured by this version",
+    ] {
         assert!(page.contains(expected), "{expected} is not in\n{page}");
     }
     // Reads are few: tens per canary at most.

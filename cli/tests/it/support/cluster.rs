@@ -45,9 +45,14 @@ impl Cluster {
         for node in &nodes {
             eventually("a replica is ready", || http::get(node.admin, "/readyz"));
         }
-        let (process, sidecar) = start_sidecar(&nodes, &directory);
-        eventually("the sidecar is ready", || http::get(sidecar, "/readyz"));
+        let (process, sidecar) = start_sidecar("sidecar", nodes[0].admin, &directory);
         Self { nodes, sidecar, _sidecar: process, directory }
+    }
+
+    /// Starts a further sidecar that takes this for the admin address of its replica, and waits until it
+    /// is ready; where it listens.
+    pub(crate) fn sidecar_at(&self, name: &str, admin: SocketAddr) -> (Process, SocketAddr) {
+        start_sidecar(name, admin, &self.directory)
     }
 
     /// Where further files of the test may go.
@@ -77,14 +82,14 @@ impl Node {
     }
 }
 
-fn start_sidecar(nodes: &[Node], directory: &TempDir) -> (Process, SocketAddr) {
-    let admin = nodes[0].admin;
+fn start_sidecar(name: &str, admin: SocketAddr, directory: &TempDir) -> (Process, SocketAddr) {
     let text = format!(
         "[target]\nadmin = \"http://{admin}\"\n\n[listen]\nhttp = \"127.0.0.1:0\"\n\n\
          [probe]\ninterval = \"200ms\"\nkeys = 50\n"
     );
-    let mut process = start("settle-sidecar", "sidecar", &text, directory);
+    let mut process = start("settle-sidecar", name, &text, directory);
     let [address] = process.said("where it listens", |line| logged(line, "sidecar listening", ["address"]));
+    eventually("the sidecar is ready", || http::get(address, "/readyz"));
     (process, address)
 }
 

@@ -40,6 +40,7 @@ impl Board {
             let judged = state.judge(objective, now, &config);
             self.metrics.objective.show(objective, config.thresholds.of(objective), judged.breached);
         }
+        self.metrics.target_up.set(state.own.up().map_or(f64::NAN, |up| f64::from(u8::from(up))));
         let window = config.probe.window;
         let stale = ratio(state.books.stale.totals(now, window));
         self.metrics.stale_ratio.set(stale.unwrap_or(f64::NAN));
@@ -85,7 +86,7 @@ impl State {
                 let quantiles = self.books.convergence.quantiles(now, window);
                 (quantiles.map(|all| all.p99), quantiles.map_or(0, |all| all.count as u64))
             }
-            // Not measured.
+            // See `Objective::is_measured`.
             Objective::ReadInconsistencyRate | Objective::ClockOffset => (None, 0),
         };
         let enough = at_once || samples >= SAMPLES_MIN;

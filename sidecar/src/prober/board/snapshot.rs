@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::own::TargetState;
 use super::peers::Peer;
 use super::{Board, State};
 use crate::clock;
@@ -13,6 +14,7 @@ use crate::window::{Quantiles, Samples, ratio};
 /// See the module. All times are in seconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Snapshot {
+    pub(crate) target: TargetState,
     pub(crate) cluster: Option<String>,
     /// The own replica's name.
     pub(crate) own: Option<String>,
@@ -99,7 +101,10 @@ pub(crate) struct ObjectiveState {
     pub(crate) threshold: f64,
     pub(crate) value: Option<f64>,
     pub(crate) samples: u64,
+    /// Nothing while it is unknown, and always for what is not measured.
     pub(crate) breached: Option<bool>,
+    /// `within`, `breached`, `unknown`, or that it is not measured by this version.
+    pub(crate) status: &'static str,
 }
 
 // === impl Board ===
@@ -113,6 +118,7 @@ impl Board {
         let window = config.probe.window;
         let (writes, conflicts) = state.books.traffic.totals(now, window);
         Snapshot {
+            target: state.target(config.boot.admin.to_string(), now),
             cluster: state.layout.as_ref().map(|layout| layout.cluster.clone()),
             own: state.layout.as_ref().map(|layout| layout.own.name.clone()),
             uptime_seconds: now.saturating_duration_since(state.started).as_secs_f64(),
@@ -156,9 +162,19 @@ impl State {
                     value: judged.value,
                     samples: judged.samples,
                     breached: judged.breached,
+                    status: status(objective, judged.breached),
                 }
             })
             .collect()
+    }
+}
+
+fn status(objective: Objective, breached: Option<bool>) -> &'static str {
+    match breached {
+        None if !objective.is_measured() => "not measured by this version",
+        None => "unknown",
+        Some(false) => "within",
+        Some(true) => "breached",
     }
 }
 
