@@ -35,9 +35,10 @@ pub(crate) struct ProbeMetrics {
 pub(crate) enum Throttled {
     /// The budget is used up.
     Budget,
-    /// An earlier request to the same peer is still under way.
+    /// Too many verdict reads of the same peer are under way or wait, or this process came too late to
+    /// make one at its random time.
     InFlight,
-    /// The target asked for less load.
+    /// A replica, the own one or a peer, asked for less load.
     Shedding,
 }
 
@@ -85,8 +86,9 @@ impl ProbeMetrics {
             regressions: violations(registry)?,
             throttled: registry.counters(
                 "settle_probe_throttled_total",
-                "Requests held back: budget (used up), in_flight (an earlier one is not answered yet), \
-                 shedding (the target asked for less).",
+                "Requests held back or turned away: budget (used up), in_flight (verdict reads: too many of \
+                 the peer under way or waiting, or the sidecar itself late by more than 50 ms), shedding (a \
+                 replica answered 429 or 503).",
                 ["reason"],
             )?,
         };

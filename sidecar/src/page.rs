@@ -2,10 +2,30 @@
 
 use std::fmt::Write as _;
 
-use crate::prober::{Distribution, ObjectiveState, State, TargetState};
+use crate::prober::{Distribution, ObjectiveState, PeerState, State, TargetState};
 
 /// What else is served.
 const ROUTES: &str = "/v1/state  all of this and more, as JSON\n/metrics   for Prometheus\n";
+
+/// The table of peers. A cell never holds the gap.
+const COLUMNS: [&str; 11] = [
+    "peer",
+    "up",
+    "lag",
+    "visibility p50",
+    "p95",
+    "p99",
+    "stale",
+    "missing",
+    "error",
+    "expired",
+    "unreachable",
+];
+const COLUMN_GAP: &str = "  ";
+
+/// What is counted in it.
+const LEGEND: &str =
+    "\nstale, missing, error: verdict reads; expired, unreachable: canaries; since the start\n";
 
 /// The page for `GET /`.
 pub(crate) fn render(state: &State) -> String {
@@ -18,22 +38,8 @@ pub(crate) fn render(state: &State) -> String {
         known(&board.own),
         known(&board.cluster),
     );
-    row(
-        &mut page,
-        ["peer", "up", "lag", "visible p50", "p95", "p99", "stale", "expired", "errors"].map(str::to_owned),
-    );
-    for peer in &board.peers {
-        let [p50, p95, p99] = quantiles(&peer.visibility_seconds);
-        let up = peer.up.map_or("?", |up| if up { "yes" } else { "no" });
-        let stale = peer.reads.stale + peer.reads.missing;
-        let lost = peer.canaries.expired + peer.canaries.unreachable;
-        let counts = [stale, lost, peer.reads.error].map(|count| count.to_string());
-        let [stale, lost, errors] = counts;
-        row(
-            &mut page,
-            [peer.name.clone(), up.to_owned(), seconds(peer.lag_seconds), p50, p95, p99, stale, lost, errors],
-        );
-    }
+    page += &table(&board.peers);
+    page += LEGEND;
     let [p50, p95, p99] = quantiles(&board.convergence_seconds);
     push(&mut page, format_args!("\nconvergence: p50 {p50}, p95 {p95}, p99 {p99}"));
     for objective in &board.objectives {
@@ -55,6 +61,34 @@ fn alarm(target: &TargetState) -> String {
     }
 }
 
+/// One line per peer. Counts are named as the labels of their metrics.
+fn table(peers: &[PeerState]) -> String {
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
+    rows.extend(peers.iter().map(cells));
+    let mut widths = [0; COLUMNS.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}{COLUMN_GAP}"));
+        push(&mut text, format_args!("{}", cells.collect::<String>().trim_end()));
+    }
+    text
+}
+
+fn cells(peer: &PeerState) -> [String; COLUMNS.len()] {
+    let [p50, p95, p99] = quantiles(&peer.visibility_seconds);
+    let up = peer.up.map_or("?", |up| if up { "yes" } else { "no" });
+    let (reads, canaries) = (&peer.reads, &peer.canaries);
+    let counts = [reads.stale, reads.missing, reads.error, canaries.expired, canaries.unreachable];
+    let [stale, missing, error, expired, unreachable] = counts.map(|count| count.to_string());
+    let (name, lag) = (peer.name.clone(), seconds(peer.lag_seconds));
+    [name, up.to_owned(), lag, p50, p95, p99, stale, missing, error, expired, unreachable]
+}
+
 fn line(objective: &ObjectiveState) -> String {
     let ObjectiveState { name, status, threshold, unit, .. } = objective;
     let status = if objective.breached == Some(true) { status.to_uppercase() } else { (*status).to_owned() };
@@ -74,11 +108,6 @@ fn seconds(value: Option<f64>) -> String {
         Some(value) if value < 1.0 => format!("{:.1} ms", value * 1e3),
         Some(value) => format!("{value:.2} s"),
     }
-}
-
-fn row(page: &mut String, cells: [String; 9]) {
-    let cells = cells.map(|cell| format!("{cell:<12}")).concat();
-    push(page, format_args!("{}", cells.trim_end()));
 }
 
 /// Writing into a `String` cannot fail.

@@ -27,7 +27,7 @@ use crate::config::{Config, ProberName};
 use crate::metrics::{ProbeMetrics, Throttled};
 use crate::target::{SettleTarget, TargetError};
 use board::Board;
-pub(crate) use board::{Distribution, Listener, ObjectiveState, Snapshot, TargetState};
+pub(crate) use board::{Distribution, Listener, ObjectiveState, PeerState, Snapshot, TargetState};
 use budget::Budget;
 
 /// How long one read or listing may take. A replica that hangs is asked again this often.

@@ -25,7 +25,7 @@ use own::Own;
 pub(crate) use own::{Listener, TargetState};
 pub(crate) use peers::NewPeer;
 use peers::Peer;
-pub(crate) use snapshot::{Distribution, ObjectiveState, Snapshot};
+pub(crate) use snapshot::{Distribution, ObjectiveState, PeerState, Snapshot};
 
 /// See the module.
 pub(crate) struct Board {
