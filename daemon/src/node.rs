@@ -21,6 +21,7 @@ use settle_core::hlc::{Hlc, HybridClock};
 use settle_core::key::PartitionId;
 use settle_core::layout::Layout;
 use settle_core::partition::{Moment, Partition, Ticket, Transaction};
+use settle_core::segment::{Kept, Records};
 use settle_core::storage::{Batch, StorageError};
 use settle_service::admin::Readiness;
 use settle_service::reload::Live;
@@ -57,6 +58,8 @@ pub(crate) struct Node {
     pub(crate) engine: Arc<Engine>,
     partitions: Vec<Mutex<Partition>>,
     committer: Committer<Staged>,
+    /// The log segments whose records are all reported durable; see [`crate::worker::upkeep`].
+    segments: Mutex<Kept>,
     /// Rises with every change of any durable clock; see [`crate::worker::echo`].
     tick: AtomicU64,
     hybrid: Mutex<HybridClock>,
@@ -93,6 +96,9 @@ pub(crate) struct Parts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) committer: Committer<Staged>,
     pub(crate) layout: Layout,
+    /// The records in log segments, and which segments they are.
+    pub(crate) logged: Records,
+    pub(crate) kept: Kept,
 }
 
 impl Node {
@@ -100,7 +106,7 @@ impl Node {
     ///
     /// # Errors
     /// [`StorageError`] when rows cannot be read.
-    pub(crate) fn open(parts: Parts) -> Result<Self, StorageError> {
+    pub(crate) fn open(mut parts: Parts) -> Result<Self, StorageError> {
         let (count, cache_bytes) = {
             let boot = &parts.config.load().boot;
             let share = entry_cache_bytes(boot.cache_bytes) / u64::from(boot.cluster.partitions.max(1));
@@ -109,7 +115,8 @@ impl Node {
         let mut partitions = Vec::new();
         for id in 0..count {
             let id = PartitionId(u16::try_from(id).unwrap_or(u16::MAX));
-            let mut partition = Partition::open(id, parts.origin, &*parts.engine)?;
+            let logged = parts.logged.remove(&id).unwrap_or_default();
+            let mut partition = Partition::open(id, parts.origin, &*parts.engine, logged)?;
             partition.set_cache(cache_bytes);
             partitions.push(Mutex::new(partition));
         }
@@ -122,6 +129,7 @@ impl Node {
             engine: parts.engine,
             partitions,
             committer: parts.committer,
+            segments: Mutex::new(parts.kept),
             // Never 0: an echo since 0 asks for everything.
             tick: AtomicU64::new(1),
             hybrid: Mutex::new(HybridClock::default()),
@@ -191,6 +199,11 @@ impl Node {
             let tick = self.tick.fetch_add(1, Ordering::AcqRel) + 1;
             partition.committed(ticket, tick);
         }
+    }
+
+    /// The log segments whose records are all reported durable.
+    pub(crate) fn segments(&self) -> MutexGuard<'_, Kept> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tick of the latest change of any durable clock.

@@ -20,6 +20,8 @@ pub mod layout;
 pub mod level;
 pub mod merkle;
 pub mod partition;
+pub mod placement;
 pub mod plant;
+pub mod segment;
 pub mod storage;
 pub mod value;

@@ -14,10 +14,12 @@
 //! The caller hands batches to storage in the order in which it got them, and after a failed one starts anew.
 
 mod apply;
+mod beside;
 mod cache;
 mod exchange;
 mod freshness;
 mod full;
+mod log;
 mod overlay;
 mod prune;
 mod write;
@@ -32,9 +34,10 @@ use crate::dot::{Dot, DotRange, NodeId, Origin};
 use crate::entry::Entry;
 use crate::key::{Key, PartitionId};
 use crate::plant::{Plant, planted};
-use crate::storage::{Batch, Rows, StorageError, Table, log_dot, log_row};
+use crate::storage::{Batch, Rows, StorageError, Table};
 
 pub use apply::{Applied, Delta};
+pub use beside::{Beside, Found, Overwriting};
 pub use exchange::{LogAnswer, LogPage, PageLimits};
 pub use freshness::Moment;
 pub use full::{FullPage, FullRequest, Progress};
@@ -43,6 +46,7 @@ pub use write::{Write, Written};
 use cache::EntryCache;
 use freshness::PeerView;
 use full::Pull;
+use log::Log;
 use overlay::Overlay;
 
 /// Names a change of one partition: durable once [`Partition::committed`] was called with it or a later one.
@@ -80,8 +84,7 @@ pub struct Partition {
     residue: BTreeSet<Key>,
     /// The key after which the next sweep of the residue begins.
     swept: Option<Key>,
-    /// The dots with a log record, pending ones included.
-    logged: Clock,
+    log: Log,
     peers: BTreeMap<NodeId, PeerView>,
     pull: Option<Pull>,
     /// Live keys of user buckets, once counted.
@@ -107,22 +110,23 @@ struct Before {
 }
 
 impl Partition {
-    /// Recovers a partition from what is stored; `origin` has a fresh epoch.
+    /// Recovers a partition from what is stored; `origin` has a fresh epoch, `logged` are the partition's records in log
+    /// segments ([`crate::segment::Segments::recover`]).
     ///
     /// # Errors
     /// [`StorageError`] when rows cannot be read or decoded.
-    pub fn open(id: PartitionId, origin: Origin, rows: &dyn Rows) -> Result<Self, StorageError> {
+    pub fn open(
+        id: PartitionId,
+        origin: Origin,
+        rows: &dyn Rows,
+        logged: Vec<(Dot, Key)>,
+    ) -> Result<Self, StorageError> {
         let mut clock = match rows.get(&Table::Clock.prefix(id))? {
             Some(stored) => Clock::from_bytes(stored).map_err(|error| corrupt("clock", &error))?,
             None => Clock::new(),
         };
-        let mut logged = Clock::new();
-        scan_table(rows, Table::Log, id, |row, _| {
-            let dot = log_dot(row).ok_or_else(|| StorageError::Corrupt("a log row's name".into()))?;
-            logged.add(dot);
-            Ok(())
-        })?;
-        clock.join(&logged);
+        let log = Log::open(id, rows, logged)?;
+        clock.join(log.dots());
         let mut residue = BTreeSet::new();
         scan_table(rows, Table::Residue, id, |row, _| {
             residue.insert(Table::row_key(row));
@@ -141,7 +145,7 @@ impl Partition {
             cache: RefCell::default(),
             residue,
             swept: None,
-            logged,
+            log,
             peers: BTreeMap::new(),
             pull: None,
             live_keys: None,
@@ -199,10 +203,16 @@ impl Partition {
         self.changed_at
     }
 
+    /// The dots with a log record, pending ones included.
+    #[must_use]
+    pub const fn logged(&self) -> &Clock {
+        self.log.dots()
+    }
+
     /// How many log records are kept, pending ones included.
     #[must_use]
     pub fn log_records(&self) -> u64 {
-        self.logged.count()
+        self.log.dots().count()
     }
 
     /// How many stored entries have an explicit context.
@@ -254,6 +264,7 @@ impl Partition {
             }
             self.changed_at = tick;
         }
+        self.log.committed(ticket);
         self.overlay.committed(ticket, self.cache.get_mut());
     }
 
@@ -298,14 +309,14 @@ impl Partition {
         self.ticket
     }
 
-    /// Marks a dot of `key` as seen, and logs it for replicas that may lack it. Says whether it was new.
+    /// Marks a dot of `key` as seen by the latest change, and logs it for replicas that may lack it. Says whether it was
+    /// new.
     fn see(&mut self, transaction: &mut Transaction<'_>, dot: Dot, key: &Key) -> bool {
         if self.clock.has(dot) {
             return false;
         }
         self.clock.add(dot);
-        self.logged.add(dot);
-        transaction.batch.put(log_row(self.id, dot), key.as_bytes().clone());
+        self.log.add(transaction.batch, self.ticket, dot, key);
         true
     }
 

@@ -26,6 +26,12 @@ pub enum Plant {
     DeleteContextDroppedEarly,
     /// A delta travels without the context that it supersedes.
     DeltaWithoutContext,
+    /// A log segment is removed although records in it have no row of their own yet.
+    SegmentRemovedUnspilled,
+    /// Versions that replicas report beside a write are left there.
+    FoundIsIgnored,
+    /// A delta that was seen before reports that nothing stands beside it.
+    FoundBeforeIsNothing,
 }
 
 /// All plants, for the simulator's list.
@@ -40,6 +46,9 @@ pub const ALL: &[Plant] = &[
     Plant::ProofStampedWhenCovered,
     Plant::DeleteContextDroppedEarly,
     Plant::DeltaWithoutContext,
+    Plant::SegmentRemovedUnspilled,
+    Plant::FoundIsIgnored,
+    Plant::FoundBeforeIsNothing,
 ];
 
 #[cfg(feature = "plant")]

@@ -49,6 +49,8 @@ pub trait Rows {
 pub struct Batch {
     /// Row names with their new value, or `None` to remove the row; later changes of one row win.
     pub rows: Vec<(Bytes, Option<Bytes>)>,
+    /// Encoded log records, which [`crate::segment::Segments::seal`] turns into a row before the batch is committed.
+    pub log: Vec<u8>,
 }
 
 /// The tables.
@@ -61,8 +63,10 @@ pub enum Table {
     Clock = b'c',
     /// Partition, key -> entry.
     Entry = b'e',
-    /// Partition, dot -> key, for every dot that some replica may still lack.
+    /// Partition, dot -> key, for dots that some replica has been lacking for a while.
     Log = b'l',
+    /// Number -> the log records of one group of changes.
+    Segment = b's',
     /// Partition, key: the keys whose stored entry has an explicit context.
     Residue = b'r',
 }
@@ -81,13 +85,14 @@ impl Batch {
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.is_empty() && self.log.is_empty()
     }
 
     /// The size of its names and values, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.rows.iter().map(|(row, value)| row.len() + value.as_ref().map_or(0, Bytes::len)).sum()
+        let rows = self.rows.iter().map(|(row, value)| row.len() + value.as_ref().map_or(0, Bytes::len));
+        rows.sum::<usize>() + self.log.len()
     }
 }
 
@@ -133,7 +138,7 @@ impl Table {
     }
 }
 
-/// The log row of a dot.
+/// The row of its own that a log record may have.
 #[must_use]
 pub fn log_row(partition: PartitionId, dot: Dot) -> Bytes {
     let mut row = Vec::with_capacity(27);

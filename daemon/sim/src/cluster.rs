@@ -111,6 +111,7 @@ impl Cluster {
             Action::Flush => self.flush_some()?,
             Action::Prune => self.prune_some()?,
             Action::Sweep => self.sweep_some()?,
+            Action::Spill => self.spill_some()?,
             Action::Echo => self.echo(),
             Action::Crash => self.crash_some()?,
             Action::Start => self.start_some()?,

@@ -7,11 +7,13 @@
 //! A crash takes everything that was not synced but a prefix of what was written.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use settle_core::dot::{Epoch, NodeId, Origin};
 use settle_core::partition::{Partition, Ticket, Transaction};
 use settle_core::plant::{Plant, planted};
+use settle_core::segment::{Kept, SegmentId, Segments};
 use settle_core::storage::{Batch, Rows, StorageError, Table};
 use settle_store::{Disk, SimDisk};
 
@@ -32,6 +34,10 @@ pub struct Node {
     pub up: bool,
     /// Its disk.
     pub disk: SimDisk,
+    /// The log segments on its disk, as they are written.
+    segments: Segments,
+    /// Those whose records are all reported.
+    kept: Kept,
     /// Its replicas; empty while it is down.
     pub partitions: Vec<Partition>,
     /// What clients could read here when it was last looked at, per partition.
@@ -45,7 +51,8 @@ pub struct Node {
     durability: Durability,
     cache_bytes: usize,
     staged: VecDeque<Change>,
-    written: VecDeque<(usize, Ticket)>,
+    /// The last of a group names the newest log segment as of its commit.
+    written: VecDeque<(usize, Ticket, SegmentId)>,
     /// How many of `written` are synced.
     synced: usize,
     waiting: VecDeque<Waiting>,
@@ -105,6 +112,8 @@ impl Node {
             epoch: Epoch(0),
             up: false,
             disk: SimDisk::new(),
+            segments: Segments::default(),
+            kept: Kept::default(),
             partitions: Vec::new(),
             views: vec![View::default(); shape.partitions],
             touched: Touch::Untouched,
@@ -135,8 +144,13 @@ impl Node {
         batch.put(row, Bytes::copy_from_slice(&self.epoch.0.to_le_bytes()));
         self.disk.commit(&[batch], true)?;
         let origin = Origin { node: self.id, epoch: self.epoch };
+        let (segments, mut records) = Segments::recover(&self.disk)?;
+        self.kept = segments.kept();
+        self.segments = segments;
         let open = |index| {
-            let mut partition = Partition::open(Oracle::partition_id(index), origin, &self.disk)?;
+            let id = Oracle::partition_id(index);
+            let logged = records.remove(&id).unwrap_or_default();
+            let mut partition = Partition::open(id, origin, &self.disk, logged)?;
             partition.set_cache(self.cache_bytes);
             Ok(partition)
         };
@@ -199,6 +213,34 @@ impl Node {
         (self.staged.len(), self.written.len())
     }
 
+    /// A round of cleaning: gives what is left in old log segments rows of its own, and removes the segments.
+    ///
+    /// # Errors
+    /// [`Broken`] when storage fails.
+    pub fn spill(&mut self) -> Result<(), Broken> {
+        let round = self.kept.round();
+        for index in 0..self.partitions.len() {
+            self.change(index, |partition, transaction| Ok(partition.spill(transaction)))?;
+        }
+        let batch = self.kept.finish(round);
+        // Belongs to no partition: reported with a ticket that is reported before.
+        self.staged.push_back(Change { partition: 0, ticket: Ticket::default(), batch });
+        Ok(())
+    }
+
+    /// How many log segments its disk holds.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn segments_stored(&self) -> Result<usize, StorageError> {
+        let mut count = 0;
+        self.disk.scan(&[Table::Segment as u8], &[Table::Segment as u8 + 1], &mut |_, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
     /// Hands the first `count` changes to the disk, as one group.
     ///
     /// # Errors
@@ -206,10 +248,14 @@ impl Node {
     pub fn write_out(&mut self, count: usize, sync: bool) -> Result<(), StorageError> {
         let count = count.min(self.staged.len());
         let group: Vec<Change> = self.staged.drain(..count).collect();
-        let (batches, tickets): (Vec<Batch>, Vec<_>) =
-            group.into_iter().map(|change| (change.batch, (change.partition, change.ticket))).unzip();
+        let (mut batches, tickets): (Vec<Batch>, Vec<_>) =
+            group.into_iter().map(|change| (change.batch, (change.partition, change.ticket, 0))).unzip();
+        self.segments.seal(&mut batches);
         self.disk.commit(&batches, sync)?;
         self.written.extend(tickets);
+        if let Some((_, _, segment)) = self.written.back_mut() {
+            *segment = self.segments.newest();
+        }
         if sync {
             self.synced = self.written.len();
         }
@@ -231,12 +277,13 @@ impl Node {
     /// the clients whose writes are kept now.
     pub fn report(&mut self, count: usize) -> Vec<Waiting> {
         let ready = if self.durability == Durability::Always { self.synced } else { self.written.len() };
-        for (index, ticket) in self.written.drain(..count.min(ready)) {
+        for (index, ticket, segment) in self.written.drain(..count.min(ready)) {
             self.tick += 1;
             self.synced = self.synced.saturating_sub(1);
             if let Some(partition) = self.partitions.get_mut(index) {
                 partition.committed(ticket, self.tick);
             }
+            self.kept.reported(segment);
             self.touched = self.touched.max(Touch::Reported);
         }
         let unreported = &self.written;
@@ -244,7 +291,7 @@ impl Node {
         let open = |waiting: &Waiting| {
             let same =
                 |partition: usize, ticket: Ticket| partition == waiting.partition && ticket == waiting.ticket;
-            unreported.iter().any(|(partition, ticket)| same(*partition, *ticket))
+            unreported.iter().any(|(partition, ticket, _)| same(*partition, *ticket))
                 || staged.iter().any(|change| same(change.partition, change.ticket))
         };
         let (still, kept): (VecDeque<_>, VecDeque<_>) = self.waiting.drain(..).partition(open);

@@ -52,6 +52,8 @@ pub enum Action {
     Prune,
     /// A node drops explicit contexts that its clock covers.
     Sweep,
+    /// A node gives old log records rows of their own.
+    Spill,
     /// A node sends an echo.
     Echo,
     /// A node crashes.
@@ -180,6 +182,7 @@ fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
         (Action::Flush, lazy),
         (Action::Prune, 25),
         (Action::Sweep, 15),
+        (Action::Spill, 15),
         (Action::Echo, rng.pick(&[40, 80])),
         (Action::Crash, crash),
         (Action::Start, 60),

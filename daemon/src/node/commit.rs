@@ -42,6 +42,7 @@ pub(crate) async fn drive(node: Arc<Node>, mut groups: mpsc::Receiver<Committed<
     while let Some(group) = groups.recv().await {
         node.metrics.storage.committed(&group);
         newest.settle(&node, &group.tags);
+        node.segments().reported(group.segment);
         for staged in group.tags {
             staged.waiter.answer();
         }

@@ -80,7 +80,12 @@ impl PeerService {
         let applied = node
             .change(
                 partition,
-                |partition, transaction| partition.apply(transaction, delta),
+                |partition, transaction| {
+                    let applied = partition.apply(transaction, delta)?;
+                    // Under the lock, and so before the delta can be acknowledged.
+                    replies.beside(sequence, &applied.beside);
+                    Ok(applied)
+                },
                 |_| Waiter::Peer(Arc::clone(replies), sequence),
             )
             .map_err(|error| error.to_string())?;
@@ -94,12 +99,6 @@ impl PeerService {
             Question::Read { partition, key } => {
                 self.entry(partition, &key).map(|(entry, clock)| Answer::Entry { entry, clock })
             }
-            Question::Collect { partition, key } => self.entry(partition, &key).map(|(entry, _)| {
-                let stamp = entry.stamp_max();
-                let mut dots = entry.context.clone();
-                dots.extend(entry.dots());
-                Answer::Collected { dots, stamp }
-            }),
             Question::Echo { since } => Ok(Answer::Echo(self.echo(since))),
             page @ (Question::PullLog { .. } | Question::PullFull { .. }) => {
                 // Pages read many rows: not on the connection's task, which deltas wait for.
@@ -159,7 +158,7 @@ fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
             node.metrics.exchange.sent(page.entries.len());
             Ok(Answer::Full(page))
         }
-        Question::Read { .. } | Question::Collect { .. } | Question::Echo { .. } => {
+        Question::Read { .. } | Question::Echo { .. } => {
             Err(StorageError::Io("not a question for a page".to_owned()))
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use settle_core::dot::Origin;
 use settle_core::layout::Member;
+use settle_core::segment::Segments;
 use settle_core::storage::StorageError;
 use settle_service::admin::Readiness;
 use settle_service::metrics::Metrics;
@@ -72,10 +73,21 @@ pub(crate) fn open_node(
         }
     };
     let durability = loaded.live.durability;
+    let (segments, logged) = Segments::recover(&*engine).map_err(storage)?;
+    let kept = segments.kept();
     let committer =
-        Committer::start(Arc::clone(&engine), durability, QUEUE_BYTES_MAX, on_commit, on_failure)?;
+        Committer::start(Arc::clone(&engine), segments, durability, QUEUE_BYTES_MAX, on_commit, on_failure)?;
     let origin = Origin { node: identity.node_id, epoch: identity.epoch };
-    let parts =
-        Parts { config: config.clone(), origin, readiness, metrics: node_metrics, engine, committer, layout };
+    let parts = Parts {
+        config: config.clone(),
+        origin,
+        readiness,
+        metrics: node_metrics,
+        engine,
+        committer,
+        layout,
+        logged,
+        kept,
+    };
     Ok(Arc::new(Node::open(parts).map_err(storage)?))
 }

@@ -1,4 +1,5 @@
-//! Shrinking back, once a second: log records that every replica has, and explicit contexts that the clock covers.
+//! Shrinking back, once a second: log records that every replica has, log segments, and explicit contexts that the
+//! clock covers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
 }
 
 fn shrink(node: &Node) -> Result<(), ChangeError> {
+    let round = node.segments().round();
     // Before every expected node is known, nobody can say that all have a write.
     let others = node.others();
     let may_prune = node.layout().is_complete();
@@ -53,8 +55,11 @@ fn shrink(node: &Node) -> Result<(), ChangeError> {
         if records > 0 && may_prune {
             prune(node, id, &others)?;
         }
+        // Without records too: what is durable now is what the next round spills.
+        node.change(id, |partition, transaction| Ok(partition.spill(transaction)), |_| Waiter::Nobody)?;
     }
-    Ok(())
+    let removal = node.segments().finish(round);
+    if removal.is_empty() { Ok(()) } else { node.record(removal, Waiter::Nobody) }
 }
 
 fn prune(node: &Node, id: PartitionId, others: &[NodeId]) -> Result<(), ChangeError> {

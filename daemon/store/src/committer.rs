@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
+use settle_core::segment::{SegmentId, Segments};
 use settle_core::storage::{Batch, StorageError};
 
 use crate::disk::Disk;
@@ -37,6 +38,8 @@ pub enum Durability {
 pub struct Committed<T> {
     /// What came with its batches, in their order.
     pub tags: Vec<T>,
+    /// The newest log segment that is written by now.
+    pub segment: SegmentId,
     /// How long the commit took; under [`Durability::Always`] nearly all of it is the sync.
     pub sync_duration: Duration,
     /// How many rows it changed.
@@ -111,7 +114,7 @@ impl<T> Shared<T> {
 }
 
 impl<T: Send + 'static> Committer<T> {
-    /// Starts the thread. It takes no more batches once `queue_bytes_max` bytes wait. `on_commit` runs on it after
+    /// Starts the thread, which goes on with the log segments that the disk holds. It takes no more batches once `queue_bytes_max` bytes wait. `on_commit` runs on it after
     /// each group, in order; `on_failure` at most once, when a commit or sync failed, and nothing is committed
     /// after it: the tags of what was not committed are dropped then.
     ///
@@ -119,6 +122,7 @@ impl<T: Send + 'static> Committer<T> {
     /// When the operating system has no thread to give.
     pub fn start<D: Disk + 'static>(
         disk: Arc<D>,
+        mut segments: Segments,
         durability: Durability,
         queue_bytes_max: usize,
         mut on_commit: impl FnMut(Committed<T>) + Send + 'static,
@@ -131,7 +135,9 @@ impl<T: Send + 'static> Committer<T> {
             // Outlives the loop, so that no tag is dropped before the failure is known to all.
             let mut group = Group::new();
             // A panic must not leave a queue that is filled and never emptied.
-            let ran = catch_unwind(AssertUnwindSafe(|| run(&inside, &*disk, &mut group, &mut on_commit)));
+            let ran = catch_unwind(AssertUnwindSafe(|| {
+                run(&inside, &*disk, &mut segments, &mut group, &mut on_commit)
+            }));
             let panicked =
                 |_| Err(StorageError::Io("the committer panicked; restart the process".to_owned()));
             if let Err(error) = ran.unwrap_or_else(panicked) {
@@ -267,6 +273,7 @@ fn next<T>(shared: &Shared<T>, group: &mut Group<T>, unsynced: Option<Instant>) 
 fn run<T>(
     shared: &Shared<T>,
     disk: &dyn Disk,
+    segments: &mut Segments,
     group: &mut Group<T>,
     on_commit: &mut dyn FnMut(Committed<T>),
 ) -> Result<(), StorageError> {
@@ -276,10 +283,11 @@ fn run<T>(
             Step::Commit(durability) => {
                 let sync = durability == Durability::Always;
                 let started = Instant::now();
-                let crowded = group.batches.len() >= GATHER_FROM;
+                let crowded = group.tags.len() >= GATHER_FROM;
+                segments.seal(&mut group.batches);
                 disk.commit(&group.batches, sync)?;
                 unsynced = if sync { None } else { unsynced.or(Some(started)) };
-                on_commit(take_committed(group, started.elapsed()));
+                on_commit(take_committed(group, segments.newest(), started.elapsed()));
                 if crowded {
                     thread::sleep(GATHER);
                 }
@@ -294,12 +302,12 @@ fn run<T>(
 }
 
 /// Empties `group` for the next use, keeping the room that its vectors have.
-fn take_committed<T>(group: &mut Group<T>, sync_duration: Duration) -> Committed<T> {
+fn take_committed<T>(group: &mut Group<T>, segment: SegmentId, sync_duration: Duration) -> Committed<T> {
     let rows = group.batches.iter().map(|batch| batch.rows.len()).sum();
     group.batches.clear();
     let room = Vec::with_capacity(group.tags.len());
     let tags = mem::replace(&mut group.tags, room);
-    Committed { tags, sync_duration, rows, bytes: mem::take(&mut group.bytes) }
+    Committed { tags, segment, sync_duration, rows, bytes: mem::take(&mut group.bytes) }
 }
 
 #[cfg(test)]

@@ -29,11 +29,15 @@ pub trait Disk: Rows + Send + Sync {
     fn size_bytes(&self) -> u64;
 }
 
-/// Refuses batches with a row name that cannot be stored, before anything of them is.
+/// Refuses batches with a row name that cannot be stored, or with log records that no row holds, before anything of them
+/// is stored.
 ///
 /// # Errors
 /// [`StorageError::Io`] naming the length.
-pub(crate) fn check_names(batches: &[Batch]) -> Result<(), StorageError> {
+pub(crate) fn check_batches(batches: &[Batch]) -> Result<(), StorageError> {
+    if batches.iter().any(|batch| !batch.log.is_empty()) {
+        return Err(StorageError::Io("log records were not sealed into a segment".to_owned()));
+    }
     let lengths = batches.iter().flat_map(|batch| batch.rows.iter().map(|(name, _)| name.len()));
     for length in lengths {
         if length == 0 || length > ROW_NAME_BYTES_MAX {

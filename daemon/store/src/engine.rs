@@ -26,7 +26,7 @@ use fjall::{
 };
 use settle_core::storage::{Batch, Rows, StorageError};
 
-use crate::disk::{Disk, check_names};
+use crate::disk::{Disk, check_batches};
 use error::storage_error;
 
 mod error;
@@ -137,7 +137,7 @@ impl Rows for Engine {
 
 impl Disk for Engine {
     fn commit(&self, batches: &[Batch], sync: bool) -> Result<(), StorageError> {
-        check_names(batches)?;
+        check_batches(batches)?;
         let rows = batches.iter().map(|batch| batch.rows.len()).sum();
         if rows == 0 {
             return if sync { self.sync() } else { Ok(()) };

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use settle_core::storage::{Batch, Rows, StorageError};
 
-use crate::disk::{Disk, check_names};
+use crate::disk::{Disk, check_batches};
 
 /// A disk without a device. Deterministic: what a crash keeps is the caller's choice.
 ///
@@ -150,7 +150,7 @@ impl Rows for SimDisk {
 
 impl Disk for SimDisk {
     fn commit(&self, batches: &[Batch], sync: bool) -> Result<(), StorageError> {
-        check_names(batches)?;
+        check_batches(batches)?;
         let mut state = self.state();
         state.check(batches)?;
         let undo = state.apply(batches);

@@ -6,15 +6,14 @@
 //! a lost, repeated or late page does no harm, and neither side keeps state between pages.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
 use crate::clock::Clock;
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_varint};
-use crate::dot::{Dot, DotRange};
+use crate::dot::Dot;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::plant::{Plant, planted};
-use crate::storage::{Rows, StorageError, log_dot, log_row};
+use crate::storage::{Rows, StorageError};
 
 use super::apply::Applied;
 use super::{Partition, Transaction};
@@ -74,7 +73,7 @@ impl Partition {
         let mut bytes = 0;
         for range in self.durable.minus(theirs).ranges() {
             let mut wanted = range.first;
-            let records = self.log_records_of(rows, range, limits.records - page.records.len())?;
+            let records = self.log.records(rows, range, limits.records - page.records.len())?;
             for (dot, key) in records {
                 if dot.counter != wanted {
                     return Ok(LogAnswer::Full);
@@ -101,23 +100,6 @@ impl Partition {
             }
         }
         Ok(LogAnswer::Page(page))
-    }
-
-    fn log_records_of(
-        &self,
-        rows: &dyn Rows,
-        range: DotRange,
-        count_max: usize,
-    ) -> Result<Vec<(Dot, Key)>, StorageError> {
-        let row = |counter| log_row(self.id, Dot { origin: range.origin, counter });
-        let mut records = Vec::new();
-        rows.scan(&row(range.first), &row(range.last + 1), &mut |row, key| {
-            if let Some(dot) = log_dot(row) {
-                records.push((dot, Key::from_stored(key)));
-            }
-            if records.len() < count_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        Ok(records)
     }
 
     /// Merges a page of a log exchange and marks its dots as seen, in one change.

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::dot::{DotRange, NodeId};
 use crate::entry::Entry;
 use crate::key::Key;
-use crate::storage::{StorageError, log_row};
+use crate::storage::StorageError;
 
 use super::{Partition, Ticket, Transaction};
 
@@ -19,7 +19,7 @@ impl Partition {
         others: &[NodeId],
         rows_max: usize,
     ) -> Option<Ticket> {
-        if self.logged.is_empty() || others.iter().any(|peer| self.watermark(*peer).is_none()) {
+        if self.log.dots().is_empty() || others.iter().any(|peer| self.watermark(*peer).is_none()) {
             return None;
         }
         let mut removed = Clock::new();
@@ -33,18 +33,23 @@ impl Partition {
         if removed.is_empty() {
             return None;
         }
-        for dot in removed.ranges().flat_map(DotRange::dots) {
-            transaction.batch.remove(log_row(self.id, dot));
-        }
-        self.logged = self.logged.minus(&removed);
+        self.log.remove(transaction.batch, &removed);
         self.checkpoint(transaction);
         Some(self.next_ticket())
+    }
+
+    /// Gives log records that were durable at the last call, and were not pruned since, rows of their own: after it, and
+    /// once its change is durable, the segments that were reported durable before the last call may be removed. Returns
+    /// the ticket of the change, if there was any.
+    pub fn spill(&mut self, transaction: &mut Transaction<'_>) -> Option<Ticket> {
+        let ticket = Ticket(self.ticket.0 + 1);
+        self.log.spill(transaction.batch, ticket).then(|| self.next_ticket())
     }
 
     /// The logged dots that are durable here and, by their last word, at every one of the `others`.
     fn held_by_all(&self, others: &[NodeId]) -> Clock {
         let told = others.iter().filter_map(|peer| self.watermark(*peer));
-        told.fold(self.logged.intersection(&self.durable), |held, told| held.intersection(told))
+        told.fold(self.log.dots().intersection(&self.durable), |held, told| held.intersection(told))
     }
 
     /// Looks at up to `keys_max` entries with an explicit context, and rewrites those whose context the clock covers

@@ -9,6 +9,7 @@ use super::*;
 use crate::dot::Epoch;
 use crate::entry::Version;
 use crate::hlc::Hlc;
+use crate::segment::Segments;
 
 /// Committed rows, in memory.
 #[derive(Default, Clone)]
@@ -49,6 +50,7 @@ use std::ops::Bound;
 
 struct Node {
     memory: Memory,
+    segments: Segments,
     partition: Partition,
 }
 
@@ -57,20 +59,42 @@ const LIMITS: PageLimits = PageLimits { records: 2, bytes: 1 << 20 };
 impl Node {
     fn new(node: u64) -> Self {
         let memory = Memory::default();
+        let (segments, _) = Segments::recover(&memory).unwrap();
         let origin = Origin { node: NodeId(node), epoch: Epoch(1) };
-        let mut partition = Partition::open(PartitionId(0), origin, &memory).unwrap();
+        let mut partition = Partition::open(PartitionId(0), origin, &memory, Vec::new()).unwrap();
         // Small, so that entries are found both in it and beside it.
         partition.set_cache(1_000);
-        Self { memory, partition }
+        Self { memory, segments, partition }
     }
 
     /// Runs a change and commits it at once.
     fn change<T>(&mut self, run: impl FnOnce(&mut Partition, &mut Transaction<'_>) -> T) -> T {
         let mut batch = Batch::default();
         let done = run(&mut self.partition, &mut Transaction { rows: &self.memory, batch: &mut batch });
-        self.memory.commit(batch);
+        let mut group = vec![batch];
+        self.segments.seal(&mut group);
+        group.into_iter().for_each(|batch| self.memory.commit(batch));
         self.partition.committed(self.partition.ticket(), 1);
         done
+    }
+
+    /// Cleans until no log segment is left.
+    fn remove_segments(&mut self) {
+        let mut kept = self.segments.kept();
+        for _ in 0..2 {
+            let round = kept.round();
+            self.change(|partition, transaction| partition.spill(transaction));
+            self.memory.commit(kept.finish(round));
+        }
+        assert!(self.memory.0.keys().all(|row| row[0] != Table::Segment as u8));
+    }
+
+    /// What a new process finds on its disk.
+    fn restarted(&self) -> Partition {
+        let origin = Origin { node: self.partition.origin().node, epoch: Epoch(2) };
+        let (_, mut records) = Segments::recover(&self.memory).unwrap();
+        let logged = records.remove(&PartitionId(0)).unwrap_or_default();
+        Partition::open(PartitionId(0), origin, &self.memory, logged).unwrap()
     }
 
     fn put(&mut self, key: &Key, value: &str) -> Delta {
@@ -150,6 +174,7 @@ fn a_deleted_key_leaves_no_row_once_all_replicas_have_the_delete() {
         let clock = node.partition.durable().clone();
         node.partition.told(NodeId(other), Moment(1), clock, Moment(2));
         node.change(|partition, transaction| partition.prune(transaction, &[NodeId(other)], 100));
+        node.remove_segments();
         assert!(
             node.memory.0.iter().all(|(row, value)| !row.ends_with(b"secret") && !value.ends_with(b"secret"))
         );
@@ -258,8 +283,7 @@ fn a_restart_recovers_clock_log_and_residue() {
     let delete = a.write(&key("a"), None);
     b.change(|partition, transaction| partition.apply(transaction, &delete)).unwrap();
     b.put(&key("b"), "2");
-    let origin = Origin { node: NodeId(2), epoch: Epoch(2) };
-    let again = Partition::open(PartitionId(0), origin, &b.memory).unwrap();
+    let again = b.restarted();
     assert_eq!((again.durable(), again.residue(), again.log_records()), (b.partition.durable(), 1, 2));
 }
 
@@ -287,4 +311,101 @@ fn live_keys_are_counted_once_and_kept_current() {
     a.put(&key("b"), "2");
     a.write(&key("a"), None);
     assert_eq!(a.partition.live_keys(), Some(1));
+}
+
+#[test]
+fn a_record_is_in_its_segment_until_it_has_a_row_and_is_found_throughout() {
+    let mut a = Node::new(1);
+    let gone = [a.put(&key("first"), "1").seen, a.put(&key("second"), "2").seen];
+    let limits = PageLimits { records: 9, ..LIMITS };
+    let found = |a: &Node| match a.partition.serve_log(&a.memory, &Clock::new(), limits) {
+        Ok(LogAnswer::Page(page)) => page.records.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((found(&a), a.restarted().log_records()), (2, 2));
+    // The first call only remembers what is durable.
+    assert_eq!(a.change(|partition, transaction| partition.spill(transaction)), None);
+    let old = Table::Segment.row(&a.segments.newest().to_be_bytes());
+    a.put(&key("third"), "3");
+    let mut batch = Batch::default();
+    let ticket = a.partition.spill(&mut Transaction { rows: &a.memory, batch: &mut batch });
+    assert_eq!(batch.rows.len(), 2);
+    // Between the change and its commit storage has no row yet.
+    assert_eq!(found(&a), 3);
+    a.memory.commit(batch);
+    assert_eq!(found(&a), 3);
+    a.partition.committed(ticket.unwrap(), 2);
+    a.memory.0.retain(|row, _| row[0] != Table::Segment as u8 || row.as_ref() > old.as_ref());
+    assert_eq!((found(&a), a.restarted().log_records()), (3, 3));
+    let mut batch = Batch::default();
+    a.partition.log.remove(&mut batch, &gone.into_iter().flat_map(|range| range.dots()).collect());
+    assert_eq!((batch.rows.len(), a.partition.log_records()), (2, 1));
+}
+
+/// What applying `delta` finds at `node`.
+fn found(node: &mut Node, delta: &Delta) -> Beside {
+    node.change(|partition, transaction| partition.apply(transaction, delta)).unwrap().beside
+}
+
+#[test]
+fn a_delta_reports_what_stands_beside_it_and_is_restated_over_that() {
+    let (mut a, mut b, mut c) = (Node::new(1), Node::new(2), Node::new(3));
+    let k = key("k");
+    let old = b.put(&k, "old");
+    let new = a.put(&k, "new");
+    assert_eq!(found(&mut c, &new), Beside::Nothing);
+    assert_eq!(found(&mut b, &new), Beside::Versions(old.seen.dots().collect()));
+    // Once more, by another way: the write still stands, so nothing was written in its knowledge.
+    assert_eq!(found(&mut b, &new), Beside::Versions(old.seen.dots().collect()));
+    let beside: Clock = old.seen.dots().collect();
+    let again =
+        a.change(|partition, transaction| partition.restate(transaction, new, &beside)).unwrap().delta;
+    for node in [&mut b, &mut c] {
+        assert_eq!(found(node, &again), Beside::Nothing);
+        assert_eq!(node.values(&k), [Bytes::from("new")]);
+    }
+}
+
+#[test]
+fn what_was_written_in_knowledge_of_a_write_is_not_reported_as_older() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    let k = key("k");
+    let first = a.put(&k, "first");
+    assert_eq!(found(&mut b, &first), Beside::Nothing);
+    b.put(&k, "second");
+    assert_eq!(found(&mut b, &first), Beside::Unknown);
+    let mut c = Node::new(3);
+    let second = b.put(&k, "third");
+    assert_eq!(found(&mut c, &second), Beside::Nothing);
+    // The context of the later write is all that is known of the first one here.
+    assert_eq!(found(&mut c, &first), Beside::Unknown);
+}
+
+#[test]
+fn a_delete_reports_what_it_does_not_delete() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    let k = key("k");
+    let put = b.put(&k, "kept");
+    let delete = a.write(&k, None);
+    assert_eq!(found(&mut b, &delete), Beside::Versions(put.seen.dots().collect()));
+    assert_eq!(found(&mut b, &delete), Beside::Unknown);
+}
+
+#[test]
+fn a_write_is_restated_until_all_that_was_there_before_it_is_known() {
+    let versions =
+        Beside::Versions([Dot { origin: Node::new(9).partition.origin(), counter: 1 }].into_iter().collect());
+    let found = |all: &[&Beside]| {
+        let mut found = Found::default();
+        all.iter().for_each(|beside| found.add(beside));
+        found
+    };
+    let mut known = Overwriting::default();
+    assert!(known.next(found(&[&versions, &Beside::Nothing])).is_some());
+    assert_eq!(known.next(found(&[&versions])), None);
+    let mut unknown = Overwriting::default();
+    assert!(unknown.next(found(&[&Beside::Unknown])).is_some_and(|dots| dots.is_empty()));
+    assert!(unknown.next(found(&[&versions])).is_some());
+    assert_eq!(unknown.next(found(&[&versions])), None);
+    assert_eq!(Overwriting::default().next(Found::default()), None);
 }

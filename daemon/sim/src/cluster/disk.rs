@@ -1,7 +1,7 @@
 //! What disks and processes do: get a stage further, fail, crash, start; and the kernel's own cleaning.
 
-use settle_core::dot::Dot;
-use settle_core::storage::{StorageError, log_dot};
+use settle_core::dot::DotRange;
+use settle_core::storage::StorageError;
 
 use crate::broken::Broken;
 use crate::invariants;
@@ -129,12 +129,12 @@ impl Cluster {
     pub(super) fn prune(&mut self, place: usize, index: usize, rows_max: usize) -> Result<bool, Broken> {
         let others = self.others(place);
         let (ticket, removed) = self.nodes[place].change(index, |partition, transaction| {
+            let before = partition.logged().clone();
             let ticket = partition.prune(transaction, &others, rows_max);
-            let gone = transaction.batch.rows.iter().filter(|(_, value)| value.is_none());
-            Ok((ticket, gone.filter_map(|(row, _)| log_dot(row)).collect::<Vec<Dot>>()))
+            Ok((ticket, before.minus(partition.logged())))
         })?;
         if self.shape.durability == Durability::Always {
-            for dot in removed {
+            for dot in removed.ranges().flat_map(DotRange::dots) {
                 let replicas = self.nodes.iter().map(|node| &node.views[index]).enumerate();
                 invariants::log::check(dot, place, replicas)?;
             }
@@ -150,6 +150,13 @@ impl Cluster {
         let ticket = self.nodes[place]
             .change(index, |partition, transaction| partition.sweep(transaction, keys_max))?;
         self.trace.note(|| format!("node {place} sweeps partition {index}: {ticket:?}"));
+        self.maybe_flush(place)
+    }
+
+    pub(super) fn spill_some(&mut self) -> Result<(), Broken> {
+        let Some(place) = self.some_node() else { return Ok(()) };
+        self.nodes[place].spill()?;
+        self.trace.note(|| format!("node {place} spills its log"));
         self.maybe_flush(place)
     }
 

@@ -125,6 +125,12 @@ impl Cluster {
                 }
             }
         }
+        for place in 0..self.nodes.len() {
+            for _ in 0..2 {
+                self.nodes[place].spill()?;
+                self.flush(place)?;
+            }
+        }
         self.look()
     }
 
@@ -133,6 +139,7 @@ impl Cluster {
         invariants::convergence::check(&self.oracle, self.nodes.iter().map(|node| node.views.as_slice()))?;
         let always = self.shape.durability == Durability::Always;
         for place in 0..self.nodes.len() {
+            invariants::residue::check_segments(self.nodes[place].segments_stored()?, place)?;
             for index in 0..self.shape.partitions {
                 if always {
                     let view = &self.nodes[place].views[index];

@@ -49,3 +49,14 @@ pub fn check(partition: &Partition, place: usize, leftovers: &[Leftover]) -> Res
     }
     Ok(())
 }
+
+/// Checks the disk of a node of a cluster at rest, which has been through two rounds of cleaning since.
+///
+/// # Errors
+/// [`Broken`] when log segments are left: they hold keys, maybe of deleted data.
+pub fn check_segments(stored: usize, place: usize) -> Result<(), Broken> {
+    if stored == 0 {
+        return Ok(());
+    }
+    Err(Broken::new("residue", format!("node {place}: {stored} log segments are left at rest")))
+}

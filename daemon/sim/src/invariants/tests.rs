@@ -124,7 +124,7 @@ fn a_dot_is_minted_once() {
 #[test]
 fn nothing_is_left_over_but_the_names_of_lost_writes() {
     let origin = Origin { node: NodeId(1), epoch: Epoch(2) };
-    let partition = Partition::open(Oracle::partition_id(0), origin, &SimDisk::new()).unwrap();
+    let partition = Partition::open(Oracle::partition_id(0), origin, &SimDisk::new(), Vec::new()).unwrap();
     let leftover = |row, value, context: &[Dot], held, living| Leftover {
         key: Key::new("default", b"k"),
         row,

@@ -50,6 +50,10 @@ impl Disk for GatedDisk {
     }
 }
 
+fn no_segments() -> Segments {
+    Segments::recover(&SimDisk::new()).unwrap().0
+}
+
 struct Gate {
     disk: Arc<GatedDisk>,
     permits: Sender<()>,
@@ -87,7 +91,8 @@ fn start<D: Disk + 'static>(
     let on_commit = move |group| commits.send(group).unwrap();
     let on_failure = move |error| failures.send(error).unwrap();
     let committer =
-        Committer::start(Arc::clone(disk), durability, queue_bytes_max, on_commit, on_failure).unwrap();
+        Committer::start(Arc::clone(disk), no_segments(), durability, queue_bytes_max, on_commit, on_failure)
+            .unwrap();
     (committer, committed, failed)
 }
 
@@ -148,7 +153,8 @@ fn a_panic_in_a_callback_is_a_failure_too() {
     let (failures, failed) = mpsc::channel();
     let on_commit = |_: Committed<u32>| panic!("expected by this test");
     let on_failure = move |error| failures.send(error).unwrap();
-    let committer = Committer::start(disk, Durability::Always, usize::MAX, on_commit, on_failure).unwrap();
+    let committer =
+        Committer::start(disk, no_segments(), Durability::Always, usize::MAX, on_commit, on_failure).unwrap();
     committer.submit(batch("a"), 0).unwrap();
     assert!(matches!(failed.recv(), Ok(StorageError::Io(_))));
     assert!(matches!(committer.submit(batch("b"), 1), Err(Refused::Failed(_))));

@@ -1,10 +1,9 @@
 //! Answers.
 
 use settle_core::clock::Clock;
-use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_u64, put_varint};
+use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_varint};
 use settle_core::dot::Origin;
 use settle_core::entry::Entry;
-use settle_core::hlc::Hlc;
 use settle_core::key::PartitionId;
 use settle_core::partition::{FullPage, LogAnswer, LogPage};
 
@@ -19,13 +18,6 @@ pub enum Answer {
         entry: Entry,
         /// The rest of its context.
         clock: Clock,
-    },
-    /// What a write must supersede.
-    Collected {
-        /// The dots of the key's siblings and of its explicit context.
-        dots: Clock,
-        /// The highest stamp among its siblings.
-        stamp: Hlc,
     },
     /// Which durable clocks have changed.
     Echo(EchoReply),
@@ -54,7 +46,6 @@ impl Answer {
     pub(super) const fn tag(&self) -> u8 {
         match self {
             Self::Entry { .. } => tag::ENTRY,
-            Self::Collected { .. } => tag::COLLECTED,
             Self::Echo(_) => tag::ECHO_REPLY,
             Self::Log(LogAnswer::Page(_)) => tag::LOG_PAGE,
             Self::Log(LogAnswer::Full) => tag::LOG_FULL,
@@ -69,10 +60,6 @@ impl Answer {
                 entry.encode(out);
                 clock.encode(out);
             }
-            Self::Collected { dots, stamp } => {
-                dots.encode(out);
-                put_u64(out, stamp.0);
-            }
             Self::Echo(reply) => reply.encode(out),
             Self::Log(LogAnswer::Page(page)) => page.encode(out),
             Self::Log(LogAnswer::Full) => {}
@@ -84,7 +71,6 @@ impl Answer {
     pub(super) fn decode_body(tag: u8, input: &mut Reader) -> Result<Self, DecodeError> {
         match tag {
             tag::ENTRY => Ok(Self::Entry { entry: Entry::decode(input)?, clock: Clock::decode(input)? }),
-            tag::COLLECTED => Ok(Self::Collected { dots: Clock::decode(input)?, stamp: Hlc(input.u64()?) }),
             tag::ECHO_REPLY => Ok(Self::Echo(EchoReply::decode(input)?)),
             tag::LOG_PAGE => Ok(Self::Log(LogAnswer::Page(LogPage::decode(input)?))),
             tag::LOG_FULL => Ok(Self::Log(LogAnswer::Full)),

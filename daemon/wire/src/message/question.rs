@@ -17,13 +17,6 @@ pub enum Question {
         /// The key.
         key: Key,
     },
-    /// What a write without a context must supersede: [`super::Answer::Collected`].
-    Collect {
-        /// The key's partition.
-        partition: PartitionId,
-        /// The key.
-        key: Key,
-    },
     /// Which durable clocks have changed: [`super::Answer::Echo`].
     Echo {
         /// The tick of the answer that changes are relative to; 0 asks for everything.
@@ -49,7 +42,6 @@ impl Question {
     pub(super) const fn tag(&self) -> u8 {
         match self {
             Self::Read { .. } => tag::READ,
-            Self::Collect { .. } => tag::COLLECT,
             Self::Echo { .. } => tag::ECHO,
             Self::PullLog { .. } => tag::PULL_LOG,
             Self::PullFull { .. } => tag::PULL_FULL,
@@ -58,7 +50,7 @@ impl Question {
 
     pub(super) fn encode_body(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Read { partition, key } | Self::Collect { partition, key } => {
+            Self::Read { partition, key } => {
                 put_partition(out, *partition);
                 key.encode(out);
             }
@@ -77,7 +69,6 @@ impl Question {
     pub(super) fn decode_body(tag: u8, input: &mut Reader) -> Result<Self, DecodeError> {
         match tag {
             tag::READ => Ok(Self::Read { partition: partition(input)?, key: Key::decode(input)? }),
-            tag::COLLECT => Ok(Self::Collect { partition: partition(input)?, key: Key::decode(input)? }),
             tag::ECHO => Ok(Self::Echo { since: input.varint()? }),
             tag::PULL_LOG => Ok(Self::PullLog { partition: partition(input)?, clock: Clock::decode(input)? }),
             tag::PULL_FULL => {

@@ -1,0 +1,154 @@
+//! The log of one partition: which key each dot wrote, for every dot that some replica may lack.
+//!
+//! Fresh records are in memory, and in storage in the segments of their commits ([`crate::segment`]); those that stay
+//! longer have rows of their own.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::dot::{Dot, DotRange};
+use crate::key::{Key, PartitionId};
+use crate::plant::{Plant, planted};
+use crate::segment::put_record;
+use crate::storage::{Batch, Rows, StorageError, Table, log_dot, log_row};
+
+use super::{Ticket, scan_table};
+
+/// The records of one partition, pending ones included.
+#[derive(Debug)]
+pub(super) struct Log {
+    id: PartitionId,
+    /// All dots with a record.
+    dots: Clock,
+    /// Those whose record has a row of its own.
+    spilled: Clock,
+    /// The records whose row, if they have one, may not be durable yet.
+    fresh: BTreeMap<Dot, Fresh>,
+    /// Fresh records that leave memory once a change is durable, which gives them their rows.
+    spilling: VecDeque<(Ticket, Dot)>,
+    /// The newest change that is durable.
+    durable: Ticket,
+    /// What `durable` was at the last call of [`Log::spill`].
+    spill_upto: Ticket,
+}
+
+#[derive(Debug)]
+struct Fresh {
+    /// The change that logged it.
+    ticket: Ticket,
+    key: Key,
+}
+
+impl Log {
+    /// The log that storage holds; `fresh`: this partition's records in segments.
+    pub(super) fn open(
+        id: PartitionId,
+        rows: &dyn Rows,
+        fresh: Vec<(Dot, Key)>,
+    ) -> Result<Self, StorageError> {
+        let mut spilled = Clock::new();
+        scan_table(rows, Table::Log, id, |row, _| {
+            let dot = log_dot(row).ok_or_else(|| StorageError::Corrupt("a log row's name".into()))?;
+            spilled.add(dot);
+            Ok(())
+        })?;
+        let fresh: BTreeMap<_, _> = fresh
+            .into_iter()
+            .filter(|(dot, _)| !spilled.has(*dot))
+            .map(|(dot, key)| (dot, Fresh { ticket: Ticket::default(), key }))
+            .collect();
+        let mut dots = spilled.clone();
+        dots.extend(fresh.keys().copied());
+        let (spilling, durable, spill_upto) = Default::default();
+        Ok(Self { id, dots, spilled, fresh, spilling, durable, spill_upto })
+    }
+
+    /// All dots with a record.
+    pub(super) const fn dots(&self) -> &Clock {
+        &self.dots
+    }
+
+    /// Adds the record of a dot that the change `ticket` makes seen.
+    pub(super) fn add(&mut self, batch: &mut Batch, ticket: Ticket, dot: Dot, key: &Key) {
+        put_record(&mut batch.log, self.id, dot, key);
+        // A key may be a slice of a whole network frame.
+        let key = Key::from_stored(Bytes::copy_from_slice(key.as_bytes()));
+        self.fresh.insert(dot, Fresh { ticket, key });
+        self.dots.add(dot);
+    }
+
+    /// Every change up to `ticket` is durable.
+    pub(super) fn committed(&mut self, ticket: Ticket) {
+        self.durable = self.durable.max(ticket);
+        while let Some((_, dot)) = self.spilling.pop_front_if(|(staged, _)| *staged <= ticket) {
+            self.fresh.remove(&dot);
+        }
+    }
+
+    /// The records of `range`, ascending, at most `count_max`.
+    pub(super) fn records(
+        &self,
+        rows: &dyn Rows,
+        range: DotRange,
+        count_max: usize,
+    ) -> Result<Vec<(Dot, Key)>, StorageError> {
+        let dot = |counter| Dot { origin: range.origin, counter };
+        let fresh = self.fresh.range(dot(range.first)..=dot(range.last)).take(count_max);
+        let mut records: Vec<(Dot, Key)> = fresh.map(|(dot, record)| (*dot, record.key.clone())).collect();
+        let wanted = (range.last - range.first + 1).min(count_max as u64);
+        let next = records.last().map_or(range.first, |(dot, _)| dot.counter + 1);
+        if records.len() as u64 == wanted && next == range.first + wanted {
+            return Ok(records);
+        }
+        let mut found = 0;
+        rows.scan(
+            &log_row(self.id, dot(range.first)),
+            &log_row(self.id, dot(range.last + 1)),
+            &mut |row, key| {
+                // A row may be there whose removal, or whose very writing, is under way.
+                if let Some(dot) =
+                    log_dot(row).filter(|dot| self.spilled.has(*dot) && !self.fresh.contains_key(dot))
+                {
+                    records.push((dot, Key::from_stored(key)));
+                    found += 1;
+                }
+                if found < count_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            },
+        )?;
+        records.sort_by_key(|(dot, _)| *dot);
+        records.truncate(count_max);
+        Ok(records)
+    }
+
+    /// Removes the records of `dots`.
+    pub(super) fn remove(&mut self, batch: &mut Batch, dots: &Clock) {
+        self.fresh.retain(|dot, _| !dots.has(*dot));
+        let rows = self.spilled.intersection(dots);
+        for dot in rows.ranges().flat_map(DotRange::dots) {
+            batch.remove(log_row(self.id, dot));
+        }
+        self.spilled = self.spilled.minus(&rows);
+        self.dots = self.dots.minus(dots);
+    }
+
+    /// Gives the records that were durable at the last call rows of their own, which are part of the change `ticket`.
+    /// Says whether there were any.
+    pub(super) fn spill(&mut self, batch: &mut Batch, ticket: Ticket) -> bool {
+        let upto = std::mem::replace(&mut self.spill_upto, self.durable);
+        let before = self.spilling.len();
+        for (dot, record) in &self.fresh {
+            if record.ticket > upto || self.spilled.has(*dot) {
+                continue;
+            }
+            if !planted(Plant::SegmentRemovedUnspilled) {
+                batch.put(log_row(self.id, *dot), record.key.as_bytes().clone());
+            }
+            self.spilled.add(*dot);
+            self.spilling.push_back((ticket, *dot));
+        }
+        self.spilling.len() > before
+    }
+}
