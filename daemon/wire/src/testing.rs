@@ -14,7 +14,7 @@ use settle_core::dot::{Dot, DotRange, Epoch, NodeId, Origin};
 use settle_core::entry::{Entry, Version};
 use settle_core::hlc::Hlc;
 use settle_core::key::{Key, PartitionId};
-use settle_core::partition::{Delta, FullPage, FullRequest, LogAnswer, LogPage};
+use settle_core::partition::{Beside, Delta, FullPage, FullRequest, LogAnswer, LogPage};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
