@@ -30,8 +30,13 @@
 //!   same, in zones that weigh the same, differ by one at most;
 //! - each node comes first in its partitions divided by the replicas of a partition, rounded down or up;
 //! - nothing moves, not even an order, when the nodes are those of the previous assignment;
-//! - a node that joins *n* of the same weight in one zone moves at most ⌈*P r* / (*n* + 1)⌉ replicas;
-//! - a node that leaves moves what it held, and at most one more per remaining node.
+//! - no assignment within these bounds has fewer moves (compared with all of them in small clusters);
+//! - a node that joins moves what it is to hold, one that leaves moves what it held, and both at most one replica more
+//!   per other node (seen in the tests, not proven); in one zone of equal weights not even that, so that a node that
+//!   joins *n* others moves at most ⌈*P r* / (*n* + 1)⌉ replicas.
+//!
+//! Time and memory: with 128 nodes, 3 replicas and 4,096 partitions some tens of milliseconds, 100 when most of the
+//! replicas must move; the counts of an exchange take 12 bytes per pair of nodes.
 
 mod assignment;
 mod exchange;

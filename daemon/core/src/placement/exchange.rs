@@ -18,7 +18,8 @@ pub(super) struct Bounds {
     pub(super) most: usize,
 }
 
-/// What passing a row costs: taking a row that was another's costs one, giving such a row up refunds it.
+/// What passing a row costs. A row costs one at a node that is new to it and nothing at one that had it before; a
+/// pass costs the difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Price {
     Refund,
@@ -91,7 +92,7 @@ pub(super) fn settle<R: Rows>(rows: &mut R, bounds: &[Bounds]) {
 impl Price {
     const EVERY: [Self; 3] = [Self::Refund, Self::Free, Self::Paid];
 
-    /// The price of a pass, by whether the row was the giver's and whether it was the taker's in the first place.
+    /// The price of a pass, by whether the giver and the taker had the row before.
     pub(super) const fn of(givers: bool, takers: bool) -> Self {
         match (givers, takers) {
             (false, true) => Self::Refund,
@@ -144,7 +145,9 @@ impl<R: Rows> Exchange<'_, R> {
         let ends = ends.filter_map(|(node, (label, _))| label.cost.map(|cost| (cost, node)));
         let (_, mut node) = ends.min()?;
         let mut chain = Vec::new();
-        while let Some(link) = labels.get(node).and_then(|label| label.last) {
+        while let Some(link) = labels.get(node).and_then(|label| label.last)
+            && chain.len() < self.nodes
+        {
             chain.push(link);
             node = link.from;
         }
@@ -153,7 +156,8 @@ impl<R: Rows> Exchange<'_, R> {
     }
 
     /// The cheapest chain to each node (Bellman and Ford's search, with a queue): there are refunds on the way, but
-    /// no circle that gains, since the rows cost the least that they can for their loads.
+    /// no circle that gains, since the rows cost the least that they can for their loads. So each node has its turn
+    /// at most once per node; the limit ends the search even if that were wrong.
     fn labels(&self, limits: &[usize]) -> Vec<Label> {
         let mut queue = VecDeque::new();
         let mut labels = vec![Label::default(); self.nodes];
@@ -163,7 +167,8 @@ impl<R: Rows> Exchange<'_, R> {
                 queue.push_back(node);
             }
         }
-        while let Some(from) = queue.pop_front() {
+        for _ in 0..self.nodes * self.nodes {
+            let Some(from) = queue.pop_front() else { break };
             let Some(label) = labels.get_mut(from) else { continue };
             label.queued = false;
             let Some(so_far) = label.cost else { continue };

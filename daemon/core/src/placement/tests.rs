@@ -195,7 +195,7 @@ proptest! {
         let mut turned = later.clone();
         turned.rotate_left(seed.index(later.len()));
         turned.reverse();
-        prop_assert_eq!(place(&turned, &replication, partitions, Some(&first)).unwrap().0, second.clone());
+        prop_assert_eq!(&place(&turned, &replication, partitions, Some(&first)).unwrap().0, &second);
         let (third, summary) = place(&later, &replication, partitions, Some(&second)).unwrap();
         prop_assert_eq!((&third, summary.moves), (&second, 0));
         prop_assert_eq!(Assignment::from_bytes(third.to_bytes()), Ok(third));
