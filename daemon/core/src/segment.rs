@@ -68,12 +68,12 @@ impl Kept {
     /// A round ended in which every partition was spilled; one that did not get so far is dropped instead. Returns the
     /// removal of the segments that nobody needs any more, to be committed after what the round changed.
     #[must_use]
-    pub fn finish(&mut self, round: Round) -> Batch {
+    pub fn finish(&mut self, Round { reported }: Round) -> Batch {
         let mut batch = Batch::default();
         for number in self.removed + 1..=self.last_round {
             batch.remove(row(number));
         }
-        (self.removed, self.last_round) = (self.last_round.max(self.removed), round.reported);
+        (self.removed, self.last_round) = (self.last_round.max(self.removed), reported);
         batch
     }
 }

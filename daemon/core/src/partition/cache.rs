@@ -1,12 +1,13 @@
 //! Recently used entries, decoded: a write or a read of a warm key touches no storage.
 //!
-//! Two generations stand in for a list by last use: what is used moves to the young one; when that is full it becomes
-//! the old one, and what was left in the old one is forgotten. The cache lives under the partition's lock and holds
-//! durable entries of keys without pending changes only, so it can never be behind storage.
+//! When it is full a hand goes round and takes out what was not used since it last came by (the CLOCK algorithm, Corbató
+//! 1969). The cache lives under the partition's lock and holds durable entries of keys without pending changes only, so
+//! it can never be behind storage.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
+use indexmap::IndexMap;
 
 use crate::entry::{Entry, Version};
 use crate::key::Key;
@@ -14,12 +15,8 @@ use crate::key::Key;
 /// What a cached entry costs beyond its bytes, roughly: map slots, vectors, reference counts.
 const OVERHEAD_BYTES: usize = 200;
 
-/// Entries by key. Nothing ever depends on its order.
-#[expect(
-    clippy::disallowed_types,
-    reason = "looked up by key only, with a hash that is the same in every run"
-)]
-type Generation = std::collections::HashMap<Key, Entry, BuildHasherDefault<KeyHasher>>;
+/// The part of the cache that one entry may take.
+const ENTRY_SHARE: usize = 4;
 
 /// xxh3 over what is written; keys are short, so there is no state to keep between parts but their hash.
 #[derive(Debug, Default)]
@@ -28,45 +25,75 @@ struct KeyHasher(u64);
 /// A bounded cache of entries.
 #[derive(Debug, Default)]
 pub(super) struct EntryCache {
-    young: Generation,
-    old: Generation,
-    young_bytes: usize,
-    generation_bytes_max: usize,
+    entries: IndexMap<Key, Cached, BuildHasherDefault<KeyHasher>>,
+    /// Where the hand is.
+    hand: usize,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+#[derive(Debug)]
+struct Cached {
+    entry: Entry,
+    /// Used since the hand last came by.
+    used: bool,
 }
 
 impl EntryCache {
     /// A cache of at most about `bytes_max` bytes; 0 caches nothing.
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { generation_bytes_max: bytes_max / 2, ..Self::default() }
+        Self { bytes_max, ..Self::default() }
     }
 
     /// The cached entry of a key.
     pub(super) fn get(&mut self, key: &Key) -> Option<&Entry> {
-        if !self.young.contains_key(key) {
-            let (key, entry) = self.old.remove_entry(key)?;
-            self.put(key, entry);
-        }
-        self.young.get(key).or_else(|| self.old.get(key))
+        let cached = self.entries.get_mut(key)?;
+        cached.used = true;
+        Some(&cached.entry)
     }
 
     /// Caches the durable entry of a key. Bytes are copied: they may be slices of a whole network frame.
     pub(super) fn insert(&mut self, key: &Key, entry: &Entry) {
-        if self.generation_bytes_max == 0 {
+        if self.bytes_max == 0 {
             return;
         }
-        self.old.remove(key);
-        self.put(Key::from_stored(Bytes::copy_from_slice(key.as_bytes())), detached(entry));
+        if size(key, entry) > self.bytes_max / ENTRY_SHARE {
+            // It would drive out much for little; an older copy of it must not stay.
+            if let Some(cached) = self.entries.swap_remove(key) {
+                self.bytes -= size(key, &cached.entry);
+            }
+            return;
+        }
+        let entry = detached(entry);
+        self.bytes += size(key, &entry);
+        if let Some(cached) = self.entries.get_mut(key) {
+            self.bytes -= size(key, &cached.entry);
+            *cached = Cached { entry, used: true };
+        } else {
+            let key = Key::from_stored(Bytes::copy_from_slice(key.as_bytes()));
+            self.entries.insert(key, Cached { entry, used: false });
+        }
+        while self.bytes > self.bytes_max {
+            self.evict();
+        }
     }
 
-    fn put(&mut self, key: Key, entry: Entry) {
-        let key_bytes = key.as_bytes().len();
-        self.young_bytes += size(key_bytes, &entry);
-        if let Some(replaced) = self.young.insert(key, entry) {
-            self.young_bytes -= size(key_bytes, &replaced);
+    /// Moves the hand on by one entry, and takes that out or gives it another round.
+    fn evict(&mut self) {
+        if self.hand >= self.entries.len() {
+            self.hand = 0;
         }
-        if self.young_bytes > self.generation_bytes_max {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
+        match self.entries.get_index_mut(self.hand) {
+            Some((_, cached)) if cached.used => {
+                cached.used = false;
+                self.hand += 1;
+            }
+            // The last one takes its place, and is looked at next.
+            _ => {
+                if let Some((key, cached)) = self.entries.swap_remove_index(self.hand) {
+                    self.bytes -= size(&key, &cached.entry);
+                }
+            }
         }
     }
 }
@@ -81,9 +108,9 @@ impl Hasher for KeyHasher {
     }
 }
 
-fn size(key_bytes: usize, entry: &Entry) -> usize {
+fn size(key: &Key, entry: &Entry) -> usize {
     let versions: usize = entry.siblings.iter().map(|(_, version)| version.payload.len() + 64).sum();
-    key_bytes + versions + OVERHEAD_BYTES
+    key.as_bytes().len() + versions + OVERHEAD_BYTES
 }
 
 fn detached(entry: &Entry) -> Entry {
@@ -115,21 +142,43 @@ mod tests {
             cache.insert(&Key::new("b", &index.to_le_bytes()), &entry(2));
             assert_eq!(cache.get(&hot), Some(&entry(1)));
         }
-        let held: usize =
-            cache.young.iter().chain(&cache.old).map(|(key, entry)| size(key.as_bytes().len(), entry)).sum();
-        assert!(held <= 11_000, "{held} bytes");
+        let held: usize = cache.entries.iter().map(|(key, cached)| size(key, &cached.entry)).sum();
+        assert_eq!(held, cache.bytes);
+        assert!((9_500..=10_000).contains(&held), "{held} bytes");
         assert_eq!(cache.get(&Key::new("b", &0_u32.to_le_bytes())), None);
     }
 
     #[test]
-    fn a_newer_entry_replaces_an_older_one_in_either_generation() {
+    fn a_newer_entry_replaces_an_older_one() {
         let mut cache = EntryCache::new(2_000);
         let key = Key::new("b", b"k");
         cache.insert(&key, &entry(1));
-        cache.insert(&Key::new("b", b"1"), &entry(9));
-        cache.insert(&Key::new("b", b"2"), &entry(9));
-        cache.insert(&Key::new("b", b"3"), &entry(9));
         cache.insert(&key, &entry(2));
         assert_eq!(cache.get(&key), Some(&entry(2)));
+        assert_eq!(cache.entries.len(), 1);
+    }
+
+    #[test]
+    fn what_is_too_large_leaves_neither_itself_nor_its_older_copy() {
+        let mut cache = EntryCache::new(2_000);
+        let (key, other) = (Key::new("b", b"k"), Key::new("b", b"other"));
+        cache.insert(&other, &entry(1));
+        cache.insert(&key, &entry(1));
+        let mut large = entry(2);
+        large.siblings[0].1.payload = Bytes::from(vec![0; 1_000]);
+        cache.insert(&key, &large);
+        assert_eq!(cache.get(&key), None);
+        assert_eq!(cache.get(&other), Some(&entry(1)));
+        assert_eq!(cache.bytes, size(&other, &entry(1)));
+    }
+
+    #[test]
+    fn all_of_what_fits_stays() {
+        let mut cache = EntryCache::new(10_000);
+        let keys: Vec<Key> = (0..30_u32).map(|index| Key::new("b", &index.to_le_bytes())).collect();
+        for key in keys.iter().cycle().take(300) {
+            cache.insert(key, &entry(1));
+        }
+        assert!(keys.iter().all(|key| cache.get(key).is_some()));
     }
 }
