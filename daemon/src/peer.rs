@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use settle_core::dot::{Epoch, NodeId, Origin};
+use settle_core::key::PartitionId;
 use settle_core::layout::Member;
 use settle_core::partition::Moment;
 use settle_wire::link::Link;
@@ -165,6 +166,12 @@ impl Node {
     /// How long a peer may be silent before it counts as down.
     pub(crate) fn silence_max(&self) -> Duration {
         SILENCE_MIN.max(self.config.load().live.echo_interval * 5)
+    }
+
+    /// The other nodes that hold replicas of a partition, whether reachable or not.
+    pub(crate) fn partners(&self, _id: PartitionId) -> arc_swap::Guard<Arc<Vec<Arc<Peer>>>> {
+        // Full replication is all that this version knows.
+        self.peers()
     }
 
     /// The peer with this identity.

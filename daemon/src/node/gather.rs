@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use settle_core::key::PartitionId;
 use settle_wire::message::{Answer, Question};
 use tokio::time::{Instant, timeout_at};
 
@@ -46,18 +47,18 @@ pub(crate) enum Unavailable {
 }
 
 impl Node {
-    /// The peers that answer at present, the nearest first.
-    fn alive(&self) -> Vec<Arc<Peer>> {
+    /// The other replicas of a partition that answer at present, the nearest first.
+    fn alive(&self, id: PartitionId) -> Vec<Arc<Peer>> {
         let now = clock::now();
         let silence = self.silence_max();
         let mut alive: Vec<_> =
-            self.peers().iter().filter(|peer| peer.is_up(now, silence)).cloned().collect();
+            self.partners(id).iter().filter(|peer| peer.is_up(now, silence)).cloned().collect();
         alive.sort_by_key(|peer| peer.round_trip());
         alive
     }
 
     /// Fails fast when this node never met its cluster, or fewer than `needed` replicas, itself included, are alive.
-    pub(super) fn require_alive(&self, needed: usize) -> Result<(), Unavailable> {
+    pub(super) fn require_alive(&self, id: PartitionId, needed: usize) -> Result<(), Unavailable> {
         let layout = self.layout();
         if !layout.is_complete() {
             return Err(Unavailable::Alone { known: layout.members().len(), expect: layout.expect });
@@ -67,7 +68,7 @@ impl Node {
         }
         let now = clock::now();
         let silence = self.silence_max();
-        let alive = 1 + self.peers().iter().filter(|peer| peer.is_up(now, silence)).count();
+        let alive = 1 + self.partners(id).iter().filter(|peer| peer.is_up(now, silence)).count();
         if alive < needed { Err(Unavailable::TooFew { needed, alive }) } else { Ok(()) }
     }
 }
@@ -76,12 +77,13 @@ impl Node {
 /// none, and another peer is asked in its place.
 pub(super) async fn gather(
     node: &Node,
+    id: PartitionId,
     needed: usize,
     deadline: Instant,
     question: &Question,
 ) -> Result<Vec<Answer>, Unavailable> {
     let wanted = needed.saturating_sub(1);
-    let mut waiting = node.alive().into_iter();
+    let mut waiting = node.alive(id).into_iter();
     let mut asked = FuturesUnordered::new();
     asked.extend(waiting.by_ref().take(wanted).map(|peer| ask(peer, question, deadline)));
     let mut answers = Vec::with_capacity(wanted);

@@ -47,12 +47,12 @@ impl Node {
     /// Reads at a level.
     pub(crate) async fn read(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
         let needed = request.level.needed(self.layout.load().replicas());
-        self.require_alive(needed)?;
         let id = request.key.partition(self.partition_count());
+        self.require_alive(id, needed)?;
         let (mut entry, mut clock) = self.read_own(&request.key)?;
         if needed > 1 {
             let question = Question::Read { partition: id, key: request.key.clone() };
-            for answer in gather(self, needed, request.deadline, &question).await? {
+            for answer in gather(self, id, needed, request.deadline, &question).await? {
                 if let Answer::Entry { entry: theirs, clock: their_clock } = answer {
                     merge_answers(&mut entry, &mut clock, &theirs, &their_clock);
                 }

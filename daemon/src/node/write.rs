@@ -82,7 +82,7 @@ impl Node {
         let id = request.key.partition(self.partition_count());
         self.check_context(id, &request.context)?;
         let needed = request.level.needed(self.layout.load().replicas());
-        self.require_alive(needed)?;
+        self.require_alive(id, needed)?;
         self.observe(request.context.stamp);
         let (deadline, resolver) = (request.deadline, request.resolver);
         let quorum = Quorum::new(needed);
@@ -177,7 +177,7 @@ impl Node {
     /// Sends a staged write to every peer that is connected; the log keeps it for the others.
     fn send(&self, id: PartitionId, written: &Written, quorum: &Arc<Quorum>) {
         let encoded = written.delta.to_bytes();
-        for peer in self.peers().iter() {
+        for peer in self.partners(id).iter() {
             if let Some(link) = peer.link() {
                 let sent = link.send_delta(id, &encoded, Some(PeerAck(Arc::clone(quorum))));
                 if sent.is_err() {
