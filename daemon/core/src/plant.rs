@@ -32,6 +32,10 @@ pub enum Plant {
     FoundIsIgnored,
     /// A delta that was seen before reports that nothing stands beside it.
     FoundBeforeIsNothing,
+    /// A delta reports only what is shown beside it, not what was superseded here and may be shown elsewhere.
+    HiddenIsNotFound,
+    /// A write is restated without its value, as a delete of what was found beside it.
+    RestatedWithoutValue,
 }
 
 /// All plants, for the simulator's list.
@@ -49,6 +53,8 @@ pub const ALL: &[Plant] = &[
     Plant::SegmentRemovedUnspilled,
     Plant::FoundIsIgnored,
     Plant::FoundBeforeIsNothing,
+    Plant::HiddenIsNotFound,
+    Plant::RestatedWithoutValue,
 ];
 
 #[cfg(feature = "plant")]

@@ -2,9 +2,13 @@
 //!
 //! `lww` at more than one replica promises to overwrite whatever was acknowledged at its level before, also what its
 //! coordinator has not seen, and whatever wall clocks say. Asking a quorum first would cost every write a round trip to
-//! learn what is nearly always nothing. Instead each replica that takes the write says what stands beside it there; one
-//! of those that acknowledge it has whatever was acknowledged before. If anything was found, the write is restated over
-//! it ([`super::Partition::restate`]) before its client is answered.
+//! learn what is nearly always nothing. Instead each replica that takes the write says what it has seen of the key beside
+//! it; one of those that acknowledge it has whatever was acknowledged before. If anything was found, the write is restated
+//! over it ([`super::Partition::restate`]) before its client is answered.
+//!
+//! What a replica has seen is more than what it shows: a delete or a later write may stand between the two, unknown to
+//! all others, and what it superseded would still be shown by them. Which dots are the key's is in the log, since the
+//! coordinator lacks them.
 
 use crate::clock::Clock;
 use crate::dot::Dot;
@@ -12,6 +16,7 @@ use crate::entry::Version;
 use crate::plant::{Plant, planted};
 
 use super::apply::Delta;
+use super::{Before, Partition};
 
 /// What a delta found here that it does not supersede.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,9 +24,9 @@ pub enum Beside {
     /// Nothing.
     #[default]
     Nothing,
-    /// Versions under these dots, concurrent to the write.
+    /// Writes under these dots, made without knowledge of it: shown here or superseded in turn. Some may be other keys'.
     Versions(Clock),
-    /// Versions of which some may have been written in knowledge of this write: it was seen here before.
+    /// Writes of which some may have been made in knowledge of it: it was seen here before.
     Unknown,
 }
 
@@ -39,21 +44,33 @@ pub struct Overwriting {
     done: bool,
 }
 
-impl Beside {
-    /// What of a key's `siblings` a delta does not supersede; `met` says that the write was met here before, by its dot
-    /// or in another's context.
-    pub(super) fn of(siblings: &[(Dot, Version)], delta: &Delta, met: bool) -> Self {
-        let others: Clock =
-            siblings.iter().map(|(dot, _)| *dot).filter(|dot| !delta.seen.holds(*dot)).collect();
+impl Partition {
+    /// What a delta that was just applied does not supersede here. `before` is what it met, `siblings` what is left;
+    /// `met` says that the write was met here before, by its dot or in another's context.
+    pub(super) fn beside(
+        &self,
+        delta: &Delta,
+        before: &Before,
+        siblings: &[(Dot, Version)],
+        met: bool,
+    ) -> Beside {
+        let mut others = if planted(Plant::HiddenIsNotFound) {
+            siblings.iter().map(|(dot, _)| *dot).filter(|dot| !delta.entry.context.has(*dot)).collect()
+        } else {
+            let mut others = self.log.of_key(self.clock.minus(&delta.entry.context), &delta.key);
+            others.join(&before.context);
+            others
+        };
+        others = others.minus(&delta.entry.context);
         if others.is_empty() {
-            return Self::Nothing;
+            return Beside::Nothing;
         }
         // What was written in knowledge of the write would have superseded it.
         let stands = siblings.iter().any(|(dot, _)| delta.seen.holds(*dot));
         if stands || !met {
-            return Self::Versions(others);
+            return Beside::Versions(others);
         }
-        if planted(Plant::FoundBeforeIsNothing) { Self::Nothing } else { Self::Unknown }
+        if planted(Plant::FoundBeforeIsNothing) { Beside::Nothing } else { Beside::Unknown }
     }
 }
 

@@ -17,6 +17,9 @@ use crate::storage::{Batch, Rows, StorageError, Table, log_dot, log_row};
 
 use super::{Ticket, scan_table};
 
+/// The most dots of which each is looked up to learn its key.
+const LOOKED_UP_MAX: u64 = 64;
+
 /// The records of one partition, pending ones included.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -121,6 +124,16 @@ impl Log {
         records.sort_by_key(|(dot, _)| *dot);
         records.truncate(count_max);
         Ok(records)
+    }
+
+    /// Of some seen dots those that wrote `key`, and maybe others: nothing is read from storage, and of very many dots
+    /// none is looked up.
+    pub(super) fn of_key(&self, dots: Clock, key: &Key) -> Clock {
+        if dots.count() > LOOKED_UP_MAX {
+            return dots;
+        }
+        let others = |dot: &Dot| self.fresh.get(dot).is_some_and(|record| record.key != *key);
+        dots.ranges().flat_map(DotRange::dots).filter(|dot| !others(dot)).collect()
     }
 
     /// Removes the records of `dots`.

@@ -11,6 +11,8 @@ use crate::entry::Version;
 use crate::hlc::Hlc;
 use crate::segment::Segments;
 
+mod beside;
+
 /// Committed rows, in memory.
 #[derive(Default, Clone)]
 struct Memory(BTreeMap<Bytes, Bytes>);
@@ -340,72 +342,4 @@ fn a_record_is_in_its_segment_until_it_has_a_row_and_is_found_throughout() {
     let mut batch = Batch::default();
     a.partition.log.remove(&mut batch, &gone.into_iter().flat_map(|range| range.dots()).collect());
     assert_eq!((batch.rows.len(), a.partition.log_records()), (2, 1));
-}
-
-/// What applying `delta` finds at `node`.
-fn found(node: &mut Node, delta: &Delta) -> Beside {
-    node.change(|partition, transaction| partition.apply(transaction, delta)).unwrap().beside
-}
-
-#[test]
-fn a_delta_reports_what_stands_beside_it_and_is_restated_over_that() {
-    let (mut a, mut b, mut c) = (Node::new(1), Node::new(2), Node::new(3));
-    let k = key("k");
-    let old = b.put(&k, "old");
-    let new = a.put(&k, "new");
-    assert_eq!(found(&mut c, &new), Beside::Nothing);
-    assert_eq!(found(&mut b, &new), Beside::Versions(old.seen.dots().collect()));
-    // Once more, by another way: the write still stands, so nothing was written in its knowledge.
-    assert_eq!(found(&mut b, &new), Beside::Versions(old.seen.dots().collect()));
-    let beside: Clock = old.seen.dots().collect();
-    let again =
-        a.change(|partition, transaction| partition.restate(transaction, new, &beside)).unwrap().delta;
-    for node in [&mut b, &mut c] {
-        assert_eq!(found(node, &again), Beside::Nothing);
-        assert_eq!(node.values(&k), [Bytes::from("new")]);
-    }
-}
-
-#[test]
-fn what_was_written_in_knowledge_of_a_write_is_not_reported_as_older() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
-    let k = key("k");
-    let first = a.put(&k, "first");
-    assert_eq!(found(&mut b, &first), Beside::Nothing);
-    b.put(&k, "second");
-    assert_eq!(found(&mut b, &first), Beside::Unknown);
-    let mut c = Node::new(3);
-    let second = b.put(&k, "third");
-    assert_eq!(found(&mut c, &second), Beside::Nothing);
-    // The context of the later write is all that is known of the first one here.
-    assert_eq!(found(&mut c, &first), Beside::Unknown);
-}
-
-#[test]
-fn a_delete_reports_what_it_does_not_delete() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
-    let k = key("k");
-    let put = b.put(&k, "kept");
-    let delete = a.write(&k, None);
-    assert_eq!(found(&mut b, &delete), Beside::Versions(put.seen.dots().collect()));
-    assert_eq!(found(&mut b, &delete), Beside::Unknown);
-}
-
-#[test]
-fn a_write_is_restated_until_all_that_was_there_before_it_is_known() {
-    let versions =
-        Beside::Versions([Dot { origin: Node::new(9).partition.origin(), counter: 1 }].into_iter().collect());
-    let found = |all: &[&Beside]| {
-        let mut found = Found::default();
-        all.iter().for_each(|beside| found.add(beside));
-        found
-    };
-    let mut known = Overwriting::default();
-    assert!(known.next(found(&[&versions, &Beside::Nothing])).is_some());
-    assert_eq!(known.next(found(&[&versions])), None);
-    let mut unknown = Overwriting::default();
-    assert!(unknown.next(found(&[&Beside::Unknown])).is_some_and(|dots| dots.is_empty()));
-    assert!(unknown.next(found(&[&versions])).is_some());
-    assert_eq!(unknown.next(found(&[&versions])), None);
-    assert_eq!(Overwriting::default().next(Found::default()), None);
 }

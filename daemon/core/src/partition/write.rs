@@ -92,6 +92,7 @@ impl Partition {
         let Entry { siblings, mut context } = entry;
         context.join(beside);
         let version = siblings.into_iter().next().map(|(_, version)| version);
+        let version = version.filter(|_| !planted(Plant::RestatedWithoutValue));
         self.write(transaction, Write { key, version, context, over_all_seen: false })
     }
 
