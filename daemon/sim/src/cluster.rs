@@ -12,7 +12,7 @@
 )]
 
 use bytes::Bytes;
-use settle_core::clock::Clock;
+use settle_core::context::ClientContext;
 use settle_core::dot::NodeId;
 use settle_core::partition::{Moment, Partition};
 
@@ -31,6 +31,7 @@ mod disk;
 mod heal;
 mod messages;
 mod pull;
+mod quorum;
 
 /// A cluster in the middle of a run.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub struct Cluster {
     oracle: Oracle,
     trace: Trace,
     /// Per session and key, the context of its client.
-    sessions: Vec<Vec<Clock>>,
+    sessions: Vec<Vec<ClientContext>>,
     /// Node, key and session of the last write.
     writer: (usize, usize, usize),
     /// Per node and partition, the moment up to which a bound was checked.
@@ -67,7 +68,7 @@ impl Cluster {
             network: Network::new(shape.loss, shape.duplication),
             oracle: Oracle::new(shape.keys, shape.partitions),
             trace,
-            sessions: vec![vec![Clock::new(); shape.keys]; shape.sessions],
+            sessions: vec![vec![ClientContext::default(); shape.keys]; shape.sessions],
             writer: (0, 0, 0),
             horizons: vec![vec![0; shape.partitions]; shape.nodes],
             pulls: vec![vec![None; shape.partitions]; shape.nodes],
@@ -106,6 +107,7 @@ impl Cluster {
             Action::WriteAndCrash => self.write(true)?,
             Action::Read => self.read()?,
             Action::Deliver => self.deliver()?,
+            Action::Hurry => self.hurry()?,
             Action::Exchange => self.exchange()?,
             Action::Pull => self.pull()?,
             Action::Flush => self.flush_some()?,
@@ -124,7 +126,11 @@ impl Cluster {
     /// What is checked after everything that happens.
     fn check(&mut self) -> Result<(), Broken> {
         self.look()?;
-        self.check_bounds()
+        if self.shape.durability == Durability::Always {
+            self.check_bounds()?;
+            self.check_majorities()?;
+        }
+        Ok(())
     }
 
     /// Some node that runs.
@@ -188,9 +194,6 @@ impl Cluster {
 
     /// Checks what every node can prove of its freshness.
     fn check_bounds(&mut self) -> Result<(), Broken> {
-        if self.shape.durability != Durability::Always {
-            return Ok(());
-        }
         for place in 0..self.nodes.len() {
             if !self.nodes[place].up {
                 continue;

@@ -1,14 +1,15 @@
 //! The network: what is in flight, in no order, some of it twice, some of it never to arrive.
 
 use bytes::Bytes;
-use settle_core::dot::Epoch;
+use settle_core::dot::{Dot, Epoch};
+use settle_core::partition::Beside;
 
 use crate::rng::Rng;
 
 /// The most messages in flight; beyond it one is lost, as by any queue with a bound.
 const FLYING_MAX: usize = 120;
 
-/// A message on its way. Bodies are encoded, so that every run also exercises the codec.
+/// A message on its way. What the kernel encodes is encoded, so that every run also exercises the codec.
 #[derive(Debug, Clone)]
 pub struct Envelope {
     /// The sender's place.
@@ -28,6 +29,8 @@ pub struct Envelope {
 pub enum Body {
     /// A write.
     Delta(Bytes),
+    /// The receiver of a write holds it, and found this beside it.
+    Ack(Dot, Beside),
     /// A log exchange: the asking replica's clock.
     LogRequest(Bytes),
     /// Its answer.
@@ -75,6 +78,8 @@ pub enum Kind {
     /// Writes.
     #[default]
     Delta,
+    /// Acknowledgements of writes.
+    Ack,
     /// Log exchanges.
     Log,
     /// Full exchanges.
@@ -98,6 +103,7 @@ impl Body {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Delta(_) => Kind::Delta,
+            Self::Ack(..) => Kind::Ack,
             Self::EchoRequest(_) | Self::EchoAnswer(_) => Kind::Echo,
             Self::LogRequest(_) | Self::LogPage(_) | Self::LogFull => Kind::Log,
             Self::FullRequest(_) | Self::FullPage(_) => Kind::Full,
@@ -109,6 +115,7 @@ impl Body {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Delta(_) => "delta",
+            Self::Ack(..) => "acknowledgement",
             Self::LogRequest(_) => "log request",
             Self::LogPage(_) => "log page",
             Self::LogFull => "log is not enough",
@@ -144,13 +151,19 @@ impl Network {
 
     /// Takes some message out, rather one that is `wanted`.
     pub fn arrive(&mut self, rng: &mut Rng, wanted: impl Fn(&Envelope) -> bool) -> Option<Envelope> {
-        if self.flying.is_empty() {
-            return None;
+        if let Some(envelope) = self.take(rng, wanted) {
+            return Some(envelope);
         }
+        let any = rng.below(self.flying.len());
+        (!self.flying.is_empty()).then(|| self.flying.swap_remove(any))
+    }
+
+    /// Takes some message out that is `wanted`.
+    pub fn take(&mut self, rng: &mut Rng, wanted: impl Fn(&Envelope) -> bool) -> Option<Envelope> {
         let start = rng.below(self.flying.len());
         let (before, after) = self.flying.split_at(start);
         let later = after.iter().position(&wanted).map(|offset| start + offset);
-        let index = later.or_else(|| before.iter().position(&wanted)).unwrap_or(start);
+        let index = later.or_else(|| before.iter().position(&wanted))?;
         Some(self.flying.swap_remove(index))
     }
 

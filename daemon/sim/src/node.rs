@@ -7,21 +7,26 @@
 //! A crash takes everything that was not synced but a prefix of what was written.
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use settle_core::dot::{Epoch, NodeId, Origin};
-use settle_core::partition::{Partition, Ticket, Transaction};
+use settle_core::hlc::{Hlc, HybridClock};
+use settle_core::partition::{Partition, Ticket};
 use settle_core::plant::{Plant, planted};
 use settle_core::segment::{Kept, SegmentId, Segments};
 use settle_core::storage::{Batch, Rows, StorageError, Table};
 use settle_store::{Disk, SimDisk};
 
-use crate::broken::Broken;
 use crate::network::Base;
 use crate::oracle::Oracle;
 use crate::shape::{Durability, Shape};
 use crate::view::View;
+
+mod stages;
+mod waiting;
+
+use stages::Change;
+pub use waiting::{Quorum, Waiter, Waiting};
 
 /// A node.
 #[derive(Debug)]
@@ -56,6 +61,11 @@ pub struct Node {
     /// How many of `written` are synced.
     synced: usize,
     waiting: VecDeque<Waiting>,
+    /// Its writes that other replicas must hold too.
+    pub quorums: Vec<Quorum>,
+    stamps: HybridClock,
+    /// How far its wall clock is ahead of the slowest one, in milliseconds.
+    ahead_ms: u64,
 }
 
 /// What a node may have done to what clients can read.
@@ -81,28 +91,6 @@ pub struct Peer {
     pub base: Base,
 }
 
-/// A client that waits for its write.
-#[derive(Debug, Clone, Copy)]
-pub struct Waiting {
-    /// The partition's index.
-    pub partition: usize,
-    /// Kept when this is.
-    pub ticket: Ticket,
-    /// The key's index.
-    pub key: usize,
-    /// The write's number.
-    pub write: usize,
-    /// The client's session.
-    pub session: usize,
-}
-
-#[derive(Debug)]
-struct Change {
-    partition: usize,
-    ticket: Ticket,
-    batch: Batch,
-}
-
 impl Node {
     /// A node with an empty disk, not started yet.
     #[must_use]
@@ -125,6 +113,9 @@ impl Node {
             written: VecDeque::new(),
             synced: 0,
             waiting: VecDeque::new(),
+            quorums: Vec::new(),
+            stamps: HybridClock::default(),
+            ahead_ms: shape.ahead_ms.get(place).copied().unwrap_or_default(),
         }
     }
 
@@ -157,6 +148,7 @@ impl Node {
         self.partitions = (0..self.views.len()).map(open).collect::<Result<_, StorageError>>()?;
         self.up = true;
         self.tick = 0;
+        self.stamps = HybridClock::default();
         self.peers.fill(Peer::default());
         self.touch(Touch::Restarted);
         Ok(())
@@ -169,6 +161,7 @@ impl Node {
         self.written.clear();
         self.synced = 0;
         self.waiting.clear();
+        self.quorums.clear();
         self.partitions.clear();
         self.up = false;
     }
@@ -178,136 +171,21 @@ impl Node {
         self.touched = self.touched.max(touch);
     }
 
-    /// Runs a change of one partition and queues its batch.
-    ///
-    /// # Errors
-    /// [`Broken`] when storage fails.
-    pub fn change<T>(
-        &mut self,
-        partition: usize,
-        run: impl FnOnce(&mut Partition, &mut Transaction<'_>) -> Result<T, StorageError>,
-    ) -> Result<T, Broken> {
-        let Some(replica) = self.partitions.get_mut(partition) else {
-            return Err(Broken::new("simulator", "a node that is down was asked to change".to_owned()));
-        };
-        let ticket = replica.ticket();
-        let mut batch = Batch::default();
-        let done = run(replica, &mut Transaction { rows: &self.disk, batch: &mut batch })?;
-        if replica.ticket() != ticket {
-            self.staged.push_back(Change { partition, ticket: replica.ticket(), batch });
-        } else if !batch.is_empty() {
-            return Err(Broken::new("simulator", "rows were changed without a ticket".to_owned()));
-        }
-        self.touch(Touch::Staged);
-        Ok(done)
-    }
-
-    /// A client waits for a write that was just staged.
-    pub fn wait(&mut self, waiting: Waiting) {
-        self.waiting.push_back(waiting);
-    }
-
-    /// How many changes are not written, and how many not reported.
+    /// Its wall clock at `now`, in milliseconds.
     #[must_use]
-    pub fn backlog(&self) -> (usize, usize) {
-        (self.staged.len(), self.written.len())
+    pub const fn wall_ms(&self, now: u64) -> u64 {
+        1_000 + now + self.ahead_ms
     }
 
-    /// A round of cleaning: gives what is left in old log segments rows of its own, and removes the segments.
-    ///
-    /// # Errors
-    /// [`Broken`] when storage fails.
-    pub fn spill(&mut self) -> Result<(), Broken> {
-        let round = self.kept.round();
-        for index in 0..self.partitions.len() {
-            self.change(index, |partition, transaction| Ok(partition.spill(transaction)))?;
-        }
-        let batch = self.kept.finish(round);
-        // Belongs to no partition: reported with a ticket that is reported before.
-        self.staged.push_back(Change { partition: 0, ticket: Ticket::default(), batch });
-        Ok(())
+    /// A stamp for a write at `now`.
+    pub fn stamp(&mut self, now: u64) -> Hlc {
+        let wall_ms = self.wall_ms(now);
+        self.stamps.tick(wall_ms)
     }
 
-    /// How many log segments its disk holds.
-    ///
-    /// # Errors
-    /// [`StorageError`].
-    pub fn segments_stored(&self) -> Result<usize, StorageError> {
-        let mut count = 0;
-        self.disk.scan(&[Table::Segment as u8], &[Table::Segment as u8 + 1], &mut |_, _| {
-            count += 1;
-            ControlFlow::Continue(())
-        })?;
-        Ok(count)
-    }
-
-    /// Hands the first `count` changes to the disk, as one group.
-    ///
-    /// # Errors
-    /// [`StorageError`]; the node must crash then.
-    pub fn write_out(&mut self, count: usize, sync: bool) -> Result<(), StorageError> {
-        let count = count.min(self.staged.len());
-        let group: Vec<Change> = self.staged.drain(..count).collect();
-        let (mut batches, tickets): (Vec<Batch>, Vec<_>) =
-            group.into_iter().map(|change| (change.batch, (change.partition, change.ticket, 0))).unzip();
-        self.segments.seal(&mut batches);
-        self.disk.commit(&batches, sync)?;
-        self.written.extend(tickets);
-        if let Some((_, _, segment)) = self.written.back_mut() {
-            *segment = self.segments.newest();
-        }
-        if sync {
-            self.synced = self.written.len();
-        }
-        self.touch(Touch::Staged);
-        Ok(())
-    }
-
-    /// Syncs what was written.
-    ///
-    /// # Errors
-    /// [`StorageError`]; the node must crash then.
-    pub fn sync(&mut self) -> Result<(), StorageError> {
-        self.disk.sync()?;
-        self.synced = self.written.len();
-        Ok(())
-    }
-
-    /// Reports up to `count` written changes to the kernel, under [`Durability::Always`] synced ones only; returns
-    /// the clients whose writes are kept now.
-    pub fn report(&mut self, count: usize) -> Vec<Waiting> {
-        let ready = if self.durability == Durability::Always { self.synced } else { self.written.len() };
-        for (index, ticket, segment) in self.written.drain(..count.min(ready)) {
-            self.tick += 1;
-            self.synced = self.synced.saturating_sub(1);
-            if let Some(partition) = self.partitions.get_mut(index) {
-                partition.committed(ticket, self.tick);
-            }
-            self.kept.reported(segment);
-            self.touched = self.touched.max(Touch::Reported);
-        }
-        let unreported = &self.written;
-        let staged = &self.staged;
-        let open = |waiting: &Waiting| {
-            let same =
-                |partition: usize, ticket: Ticket| partition == waiting.partition && ticket == waiting.ticket;
-            unreported.iter().any(|(partition, ticket, _)| same(*partition, *ticket))
-                || staged.iter().any(|change| same(change.partition, change.ticket))
-        };
-        let (still, kept): (VecDeque<_>, VecDeque<_>) = self.waiting.drain(..).partition(open);
-        self.waiting = still;
-        kept.into()
-    }
-
-    /// Writes, syncs and reports everything.
-    ///
-    /// # Errors
-    /// [`StorageError`]; the node must crash then.
-    pub fn flush(&mut self) -> Result<Vec<Waiting>, StorageError> {
-        self.write_out(usize::MAX, self.durability == Durability::Always)?;
-        if self.durability == Durability::Always && self.synced < self.written.len() {
-            self.sync()?;
-        }
-        Ok(self.report(usize::MAX))
+    /// Takes note of a stamp from elsewhere; one too far ahead is not adopted.
+    pub fn observe(&mut self, stamp: Hlc, now: u64) {
+        let wall_ms = self.wall_ms(now);
+        let _ = self.stamps.observe(stamp, wall_ms);
     }
 }

@@ -30,8 +30,29 @@ pub struct History {
     pub partition: usize,
     /// Its writes.
     pub writes: Vec<WriteRecord>,
-    /// Those that some replica has said to have.
+    /// What clients asked for, in the order in which they did.
+    pub operations: Vec<Operation>,
+    /// The writes that some replica has said to have.
     pub published: Bits,
+    /// The writes that another one supersedes.
+    pub beaten: Bits,
+    /// The writes of operations that were acknowledged at quorum.
+    pub settled: Bits,
+    /// The writes that were settled before another settled operation began.
+    pub overwritten: Bits,
+    /// The puts by which settled operations last stated their values.
+    pub stated: Bits,
+}
+
+/// What a client asked for once. At quorum it may be restated, and is several writes then.
+#[derive(Debug)]
+pub struct Operation {
+    /// Whether a quorum must hold it.
+    pub quorum: bool,
+    /// Its writes.
+    pub writes: Bits,
+    /// The writes that were settled before it began.
+    pub overwrites: Bits,
 }
 
 /// One write, as its client knows it.
@@ -73,6 +94,8 @@ pub struct Made<'a> {
     pub over: Option<Bits>,
     /// The node that took it.
     pub coordinator: usize,
+    /// The number of what it is part of.
+    pub operation: usize,
 }
 
 impl Oracle {
@@ -83,7 +106,12 @@ impl Oracle {
             key: Key::new("default", format!("k{index}").as_bytes()),
             partition: index % partitions,
             writes: Vec::new(),
+            operations: Vec::new(),
             published: Bits::default(),
+            beaten: Bits::default(),
+            settled: Bits::default(),
+            overwritten: Bits::default(),
+            stated: Bits::default(),
         };
         Self { keys: (0..keys).map(history).collect(), acknowledged: Vec::new(), minted: BTreeSet::new() }
     }
@@ -100,12 +128,19 @@ impl Oracle {
         self.keys.get(key).is_some_and(|history| history.writes.len() < Bits::LEN)
     }
 
+    /// A client asks for a write of a key; returns the number of that.
+    pub fn begin(&mut self, key: usize, quorum: bool) -> usize {
+        let Some(history) = self.keys.get_mut(key) else { return 0 };
+        history.operations.push(Operation { quorum, writes: Bits::default(), overwrites: history.settled });
+        history.operations.len() - 1
+    }
+
     /// Takes note of a write; returns its number.
     ///
     /// # Errors
     /// [`Broken`] when its dot is another write's.
     pub fn made(&mut self, made: Made<'_>) -> Result<usize, Broken> {
-        let Made { key, dot, payload, contexts, over, coordinator } = made;
+        let Made { key, dot, payload, contexts, over, coordinator, operation } = made;
         let Some(history) = self.keys.get_mut(key) else { return Ok(0) };
         let fresh = self.minted.insert((history.partition, dot));
         dots::check(fresh, dot, coordinator)?;
@@ -116,17 +151,49 @@ impl Oracle {
                 beats.add(number);
             }
         }
+        history.beaten = history.beaten.or(beats);
+        if let Some(operation) = history.operations.get_mut(operation) {
+            operation.writes.add(history.writes.len());
+        }
         history.writes.push(WriteRecord { dot, payload, beats, coordinator });
         Ok(history.writes.len() - 1)
+    }
+
+    /// The value of what a client asked for.
+    #[must_use]
+    pub fn payload(&self, key: usize, operation: usize) -> Option<Bytes> {
+        let history = self.keys.get(key)?;
+        let first = history.operations.get(operation)?.writes.first()?;
+        history.writes.get(first)?.payload.clone()
     }
 
     /// A client was told that its write is kept.
     pub fn acknowledge(&mut self, at: u64, key: usize, write: usize) {
         self.acknowledged.push(Acknowledged { at, key, write });
     }
+
+    /// A client was told that a quorum keeps what it asked for.
+    pub fn settle(&mut self, at: u64, key: usize, operation: usize) {
+        let Some(history) = self.keys.get_mut(key) else { return };
+        let Some(settled) = history.operations.get(operation) else { return };
+        history.settled = history.settled.or(settled.writes);
+        history.overwritten = history.overwritten.or(settled.overwrites);
+        let last = settled.writes.iter().last();
+        if let Some(put) = last.filter(|write| history.is_put(*write)) {
+            history.stated.add(put);
+        }
+        let writes = settled.writes.iter().map(|write| Acknowledged { at, key, write });
+        self.acknowledged.extend(writes);
+    }
 }
 
 impl History {
+    /// Whether a write has a value.
+    #[must_use]
+    pub fn is_put(&self, number: usize) -> bool {
+        self.writes.get(number).is_some_and(|write| write.payload.is_some())
+    }
+
     /// The puts among `seen` that nothing among `by` supersedes.
     #[must_use]
     pub fn visible(&self, seen: Bits, by: Bits) -> Bits {

@@ -42,6 +42,8 @@ pub enum Action {
     Read,
     /// One message arrives.
     Deliver,
+    /// A write at quorum and what follows from it travel between its coordinator and one other node.
+    Hurry,
     /// A node begins an exchange.
     Exchange,
     /// A full exchange runs from its beginning, and much goes on between its pages.
@@ -93,6 +95,10 @@ pub struct Shape {
     pub give_up: usize,
     /// How many of 1,000 writes are deletes.
     pub deletes: usize,
+    /// How many of 1,000 `lww` writes are at quorum.
+    pub quorum: usize,
+    /// Per node, how far its wall clock is ahead of the slowest one, in milliseconds.
+    pub ahead_ms: Vec<u64>,
     /// Which traffic moves how often; what moves seldom arrives late.
     pub traffic: &'static [Kind],
     /// How many of 1,000 deltas a coordinator does not send, as it dies or is cut off before.
@@ -109,11 +115,11 @@ pub struct Shape {
 
 /// All alike, full exchanges, log exchanges, echoes.
 const TRAFFIC: &[&[Kind]] = &[
-    &[Kind::Delta, Kind::Delta, Kind::Log, Kind::Full, Kind::Echo],
-    &[Kind::Delta, Kind::Full, Kind::Full, Kind::Full],
-    &[Kind::Delta, Kind::Full, Kind::Full, Kind::Log, Kind::Echo],
-    &[Kind::Delta, Kind::Delta, Kind::Log, Kind::Log, Kind::Echo],
-    &[Kind::Delta, Kind::Delta, Kind::Echo, Kind::Echo, Kind::Log],
+    &[Kind::Delta, Kind::Delta, Kind::Ack, Kind::Ack, Kind::Log, Kind::Full, Kind::Echo],
+    &[Kind::Delta, Kind::Ack, Kind::Full, Kind::Full, Kind::Full],
+    &[Kind::Delta, Kind::Ack, Kind::Full, Kind::Full, Kind::Log, Kind::Echo],
+    &[Kind::Delta, Kind::Delta, Kind::Ack, Kind::Log, Kind::Log, Kind::Echo],
+    &[Kind::Delta, Kind::Delta, Kind::Ack, Kind::Echo, Kind::Echo, Kind::Log],
 ];
 
 impl Shape {
@@ -122,8 +128,9 @@ impl Shape {
     pub fn draw(rng: &mut Rng) -> Self {
         let durability =
             rng.pick(&[Durability::Always, Durability::Always, Durability::Interval, Durability::Never]);
+        let nodes = rng.pick(&[2, 3, 3, 3, 3, 3, 3, 4]);
         Self {
-            nodes: rng.pick(&[2, 3, 3, 3, 3, 3, 3, 4]),
+            nodes,
             partitions: rng.pick(&[1, 1, 1, 2]),
             keys: rng.pick(&[2, 3, 4, 6, 10, 16]),
             sessions: 3,
@@ -135,6 +142,8 @@ impl Shape {
             full: rng.pick(&[100, 400, 700]),
             give_up: rng.pick(&[100, 400]),
             deletes: rng.pick(&[200, 400, 600]),
+            quorum: rng.pick(&[300, 600, 900]),
+            ahead_ms: ahead_ms(rng, nodes),
             traffic: rng.pick(TRAFFIC),
             unsent: rng.pick(&[50, 150, 400]),
             loss: rng.pick(&[0, 50, 200]),
@@ -168,6 +177,12 @@ impl Shape {
     }
 }
 
+/// Wall clocks that agree, differ by less than nodes adopt from each other, or by hours.
+fn ahead_ms(rng: &mut Rng, nodes: usize) -> Vec<u64> {
+    let apart: &[u64] = rng.pick(&[&[0], &[0, 50, 30_000], &[0, 3_600_000, 18_000_000]]);
+    (0..nodes).map(|_| rng.pick(apart)).collect()
+}
+
 fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
     // Calm runs reach states that crashes keep tearing down, and the other way round.
     let crash = rng.pick(&[4, 12, 30]);
@@ -177,6 +192,7 @@ fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
         (Action::WriteAndCrash, crash),
         (Action::Read, 100),
         (Action::Deliver, rng.pick(&[250, 400, 600])),
+        (Action::Hurry, rng.pick(&[0, 40, 120])),
         (Action::Exchange, rng.pick(&[30, 60, 120])),
         (Action::Pull, rng.pick(&[5, 15, 30])),
         (Action::Flush, lazy),

@@ -3,16 +3,28 @@
 use bytes::Bytes;
 use settle_core::clock::Clock;
 use settle_core::codec::Encode;
+use settle_core::context::ClientContext;
 use settle_core::entry::Version;
-use settle_core::hlc::Hlc;
-use settle_core::partition::{Delta, Write};
+use settle_core::partition::{Delta, Write, Written};
 
+use crate::bits::Bits;
 use crate::broken::Broken;
 use crate::network::Body;
-use crate::node::Waiting;
+use crate::node::{Quorum, Waiter, Waiting};
 use crate::oracle::Made;
 
 use super::Cluster;
+
+/// What a client asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// Through which node.
+    pub(super) place: usize,
+    /// Of which key.
+    pub(super) key: usize,
+    /// Its number among the key's.
+    pub(super) operation: usize,
+}
 
 impl Cluster {
     /// A client writes through some node; with `crash` the node dies before its sync.
@@ -23,10 +35,11 @@ impl Cluster {
         }
         self.writer = (place, key, session);
         let with_context = self.rng.chance(700);
-        let context = if with_context { self.sessions[session][key].clone() } else { Clock::new() };
-        let number = self.oracle.keys[key].writes.len();
-        let payload = (!self.rng.chance(self.shape.deletes)).then(|| Bytes::from(format!("{key}.{number}")));
-        let waiting = self.mint(place, key, session, payload, &context)?;
+        let context =
+            if with_context { self.sessions[session][key].clone() } else { ClientContext::default() };
+        let quorum = self.shape.is_lww(key) && self.rng.chance(self.shape.quorum);
+        let asked = Asked { place, key, operation: self.oracle.begin(key, quorum) };
+        self.mint(asked, session, &context)?;
         if crash {
             if self.rng.chance(300) {
                 let result = self.nodes[place].write_out(usize::MAX, false);
@@ -34,7 +47,6 @@ impl Cluster {
             }
             return self.crash(place);
         }
-        self.nodes[place].wait(waiting);
         self.maybe_flush(place)
     }
 
@@ -48,37 +60,61 @@ impl Cluster {
         Some((place, self.rng.below(self.shape.keys), self.rng.below(self.shape.sessions)))
     }
 
-    /// Stages the write, tells the oracle, sends the delta.
-    fn mint(
+    /// Stages the write, and sends it; its client waits.
+    fn mint(&mut self, asked: Asked, session: usize, context: &ClientContext) -> Result<(), Broken> {
+        let Asked { place, key, operation } = asked;
+        let lww = self.shape.is_lww(key);
+        let history = &self.oracle.keys[key];
+        let (partition, name, number) = (history.partition, history.key.clone(), history.writes.len());
+        let put = !self.rng.chance(self.shape.deletes);
+        let payload = put.then(|| Bytes::from(format!("{key}.{number}")));
+        let node = &mut self.nodes[place];
+        node.observe(context.stamp, self.now);
+        let version = payload.clone().map(|payload| Version { stamp: node.stamp(self.now), payload });
+        let write = Write { key: name, version, context: context.clock.clone(), over_all_seen: lww };
+        let written = node.change(partition, |partition, transaction| partition.write(transaction, write))?;
+        let seen = node.views[partition].key(key).map(|view| view.seen).unwrap_or_default();
+        let number = self.made(asked, &written, payload, &context.clock, lww.then_some(seen))?;
+        let waiter = if self.oracle.keys[key].operations[operation].quorum {
+            Waiter::Own(written.dot)
+        } else {
+            Waiter::Client { key, write: number, session }
+        };
+        self.nodes[place].wait(Waiting { partition, ticket: written.ticket, waiter: waiter.clone() });
+        if let Waiter::Own(dot) = waiter {
+            // A client that is told "too late" knows the write's name, too.
+            if self.rng.chance(100) {
+                self.sessions[session][key].clock.add(dot);
+            }
+            self.nodes[place].quorums.push(Quorum::new(partition, key, operation, session, written));
+        }
+        Ok(())
+    }
+
+    /// A write was staged: tells the oracle, sends the delta. Returns its number.
+    pub(super) fn made(
         &mut self,
-        place: usize,
-        key: usize,
-        session: usize,
+        asked: Asked,
+        written: &Written,
         payload: Option<Bytes>,
         context: &Clock,
-    ) -> Result<Waiting, Broken> {
-        let lww = self.shape.is_lww(key);
-        let partition = self.oracle.keys[key].partition;
-        let version = payload.clone().map(|payload| Version { stamp: Hlc(self.now), payload });
-        let name = self.oracle.keys[key].key.clone();
-        let write = Write { key: name, version, context: context.clone(), over_all_seen: lww };
-        let written = self.nodes[place]
-            .change(partition, |partition, transaction| partition.write(transaction, write))?;
-        let seen = self.nodes[place].views[partition].key(key).map(|view| view.seen).unwrap_or_default();
+        over: Option<Bits>,
+    ) -> Result<usize, Broken> {
+        let Asked { place: coordinator, key, operation } = asked;
+        let history = &self.oracle.keys[key];
+        let (quorum, partition) = (history.operations[operation].quorum, history.partition);
         self.trace.note(|| {
             let what = if payload.is_some() { "puts" } else { "deletes" };
-            format!("node {place} {what} key {key} as {} (ticket {})", written.dot, written.ticket.0)
+            let level = if quorum { "quorum" } else { "one" };
+            let (dot, ticket) = (written.dot, written.ticket.0);
+            format!("node {coordinator} {what} key {key} at {level} as {dot} ({operation}, ticket {ticket})")
         });
-        let number = self.oracle.made(Made {
-            key,
-            dot: written.dot,
-            payload,
-            contexts: [context, &written.delta.entry.context],
-            over: lww.then_some(seen),
-            coordinator: place,
-        })?;
-        self.send_delta(place, partition, &written.delta);
-        Ok(Waiting { partition, ticket: written.ticket, key, write: number, session })
+        let contexts = [context, &written.delta.entry.context];
+        let dot = written.dot;
+        let made = Made { key, dot, payload, contexts, over, coordinator, operation };
+        let number = self.oracle.made(made)?;
+        self.send_delta(coordinator, partition, &written.delta);
+        Ok(number)
     }
 
     fn send_delta(&mut self, place: usize, partition: usize, delta: &Delta) {
@@ -90,16 +126,14 @@ impl Cluster {
         }
     }
 
-    /// Tells clients that their writes are kept.
-    pub(super) fn acknowledge(&mut self, place: usize, kept: Vec<Waiting>) {
-        for Waiting { key, write, session, .. } in kept {
-            self.trace.note(|| format!("node {place} acknowledges write {write} of key {key}"));
-            self.oracle.acknowledge(self.now, key, write);
-            if self.rng.chance(500)
-                && let Some(record) = self.oracle.keys[key].writes.get(write)
-            {
-                self.sessions[session][key].add(record.dot);
-            }
+    /// Tells a client that its write is kept by one replica.
+    pub(super) fn acknowledge(&mut self, place: usize, key: usize, write: usize, session: usize) {
+        self.trace.note(|| format!("node {place} acknowledges write {write} of key {key}"));
+        self.oracle.acknowledge(self.now, key, write);
+        if self.rng.chance(500)
+            && let Some(record) = self.oracle.keys[key].writes.get(write)
+        {
+            self.sessions[session][key].clock.add(record.dot);
         }
     }
 
@@ -112,14 +146,16 @@ impl Cluster {
         let node = &self.nodes[place];
         let partition = &node.partitions[index];
         let entry = partition.read(&node.disk, &self.oracle.keys[key].key)?;
-        let mut context: Clock = entry.dots().collect();
-        context.join(&entry.context);
-        context.join(partition.durable());
+        let mut clock: Clock = entry.dots().collect();
+        clock.join(&entry.context);
+        clock.join(partition.durable());
+        let mut stamp = entry.stamp_max();
         if self.rng.chance(300) {
-            context.join(&self.sessions[session][key]);
+            clock.join(&self.sessions[session][key].clock);
+            stamp = stamp.max(self.sessions[session][key].stamp);
         }
         self.trace.note(|| format!("session {session} reads key {key} at node {place}"));
-        self.sessions[session][key] = context;
+        self.sessions[session][key] = ClientContext { partition: None, clock, stamp };
         Ok(())
     }
 }

@@ -21,12 +21,11 @@ impl Cluster {
 
     pub(super) fn flush(&mut self, place: usize) -> Result<(), Broken> {
         match self.nodes[place].flush() {
-            Ok(kept) => {
-                self.acknowledge(place, kept);
-                Ok(())
-            }
-            Err(error) => self.disk_did(place, Err(error)),
+            Ok(kept) => self.durable(place, kept)?,
+            Err(error) => return self.disk_did(place, Err(error)),
         }
+        // What was restated waits for another round of the disk.
+        if self.healing && self.nodes[place].backlog() != (0, 0) { self.flush(place) } else { Ok(()) }
     }
 
     /// One stage, or all, of some node's disk.
@@ -50,8 +49,7 @@ impl Cluster {
             3 => {
                 let count = 1 + self.rng.below(written);
                 let kept = self.nodes[place].report(count);
-                self.acknowledge(place, kept);
-                Ok(())
+                self.durable(place, kept)
             }
             _ => self.flush(place),
         }
@@ -100,7 +98,8 @@ impl Cluster {
 
     /// Starts a node; its wall clock may have gone back.
     pub(super) fn start(&mut self, place: usize) -> Result<(), Broken> {
-        let wall_ms = (1_000 + self.now).saturating_sub(self.rng.pick(&[0, 0, 500]));
+        let back = self.rng.pick(&[0, 0, 500]);
+        let wall_ms = self.nodes[place].wall_ms(self.now).saturating_sub(back);
         let random = (self.rng.bits() & 0xffff) as u16;
         self.nodes[place].start(wall_ms, random)?;
         let epoch = self.nodes[place].epoch;

@@ -16,6 +16,8 @@ use super::Cluster;
 
 /// The most messages that one conversation takes, if exchanges end at all.
 const CONVERSATION_MAX: usize = 4_000;
+/// The most late messages.
+const LATE_MAX: usize = 1_000;
 /// The most rounds of cleaning.
 const CLEANING_MAX: usize = 1_000;
 
@@ -80,10 +82,14 @@ impl Cluster {
         Err(Broken::new("convergence", "an exchange between two healthy replicas does not end".to_owned()))
     }
 
-    /// What is still in flight arrives at last, in any order, some of it again.
+    /// What is still in flight arrives at last, in any order, some of it again; and what comes of it.
     fn deliver_late(&mut self) -> Result<(), Broken> {
-        let mut late: VecDeque<Envelope> = self.network.drain().into();
-        while !late.is_empty() {
+        let mut late: VecDeque<Envelope> = VecDeque::new();
+        for _ in 0..LATE_MAX {
+            late.extend(self.network.drain());
+            if late.is_empty() {
+                return Ok(());
+            }
             self.trace.next_step();
             self.now += 1;
             let index = self.rng.below(late.len());
@@ -105,7 +111,7 @@ impl Cluster {
                 self.converse(request)?;
             }
         }
-        self.check_bounds()
+        Ok(())
     }
 
     /// Prunes and sweeps until there is nothing to do.
@@ -138,12 +144,16 @@ impl Cluster {
     fn judge(&mut self) -> Result<(), Broken> {
         invariants::convergence::check(&self.oracle, self.nodes.iter().map(|node| node.views.as_slice()))?;
         let always = self.shape.durability == Durability::Always;
+        if always {
+            self.check_majorities()?;
+        }
         for place in 0..self.nodes.len() {
             invariants::residue::check_segments(self.nodes[place].segments_stored()?, place)?;
             for index in 0..self.shape.partitions {
                 if always {
                     let view = &self.nodes[place].views[index];
                     invariants::acknowledged::check(&self.oracle, view, place, |_| true)?;
+                    invariants::overwritten::check_rest(&self.oracle, view, place)?;
                 }
                 self.check_provable(place, index)?;
                 let leftovers = self.leftovers(place, index)?;

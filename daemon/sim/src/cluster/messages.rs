@@ -10,6 +10,7 @@ use settle_core::partition::{
 use crate::broken::Broken;
 use crate::invariants::durable;
 use crate::network::{Body, EchoAnswer, EchoRequest, Envelope};
+use crate::node::{Waiter, Waiting};
 
 use super::Cluster;
 
@@ -115,7 +116,11 @@ impl Cluster {
         self.meet(to, from, from_epoch);
         let answer = match body {
             Body::Delta(bytes) => {
-                self.take_delta(to, partition, &Delta::from_bytes(bytes)?)?;
+                self.take_delta(to, from, partition, &Delta::from_bytes(bytes)?)?;
+                None
+            }
+            Body::Ack(dot, beside) => {
+                self.take_ack((to, from), partition, dot, &beside)?;
                 None
             }
             Body::LogRequest(bytes) => Some(self.serve_log(to, partition, &Clock::from_bytes(bytes)?)?),
@@ -151,8 +156,15 @@ impl Cluster {
         }
     }
 
-    pub(super) fn take_delta(&mut self, place: usize, index: usize, delta: &Delta) -> Result<(), Broken> {
-        self.nodes[place].change(index, |partition, transaction| partition.apply(transaction, delta))?;
+    fn take_delta(&mut self, place: usize, from: usize, index: usize, delta: &Delta) -> Result<(), Broken> {
+        let node = &mut self.nodes[place];
+        let applied = node.change(index, |partition, transaction| partition.apply(transaction, delta))?;
+        node.observe(applied.stamp_max, self.now);
+        // The finding is of this instant; it is told once the delta is durable.
+        for dot in delta.seen.dots() {
+            let waiter = Waiter::Coordinator(from, dot, applied.beside.clone());
+            node.wait(Waiting { partition: index, ticket: applied.ticket, waiter });
+        }
         self.maybe_flush(place)
     }
 
@@ -180,7 +192,9 @@ impl Cluster {
         index: usize,
         page: &LogPage,
     ) -> Result<Option<Body>, Broken> {
-        self.nodes[place].change(index, |partition, transaction| partition.take_log(transaction, page))?;
+        let node = &mut self.nodes[place];
+        let applied = node.change(index, |partition, transaction| partition.take_log(transaction, page))?;
+        node.observe(applied.stamp_max, self.now);
         self.maybe_flush(place)?;
         if !page.more || !self.nodes[place].up {
             return Ok(None);
@@ -211,8 +225,10 @@ impl Cluster {
         page: &FullPage,
     ) -> Result<Option<Body>, Broken> {
         let limits = self.limits();
-        let (_, progress) = self.nodes[place]
-            .change(index, |partition, transaction| partition.take_full(transaction, page, limits))?;
+        let node = &mut self.nodes[place];
+        let (applied, progress) =
+            node.change(index, |partition, transaction| partition.take_full(transaction, page, limits))?;
+        node.observe(applied.stamp_max, self.now);
         self.trace.note(|| format!("node {place}: {progress:?}"));
         self.maybe_flush(place)?;
         let next = match progress {

@@ -28,6 +28,7 @@ fn history() -> Oracle {
             contexts: [&Clock::new(), &context],
             over: None,
             coordinator: 0,
+            operation: 0,
         };
         let write = oracle.made(made).unwrap();
         oracle.acknowledge(counter * 10, 0, write);
@@ -116,8 +117,15 @@ fn replicas_that_differ_have_not_converged() {
 fn a_dot_is_minted_once() {
     let mut oracle = history();
     let none = Clock::new();
-    let again =
-        Made { key: 0, dot: dot(2), payload: None, contexts: [&none, &none], over: None, coordinator: 2 };
+    let again = Made {
+        key: 0,
+        dot: dot(2),
+        payload: None,
+        contexts: [&none, &none],
+        over: None,
+        coordinator: 2,
+        operation: 0,
+    };
     assert_eq!(oracle.made(again).unwrap_err().property, "dots");
 }
 
@@ -152,4 +160,40 @@ fn clocks_that_are_told_and_records_that_are_pruned_are_checked_against_what_is_
     assert!(pruned(dot(1)) && !pruned(dot(2)));
     let brought = |receiver, sender| convergence::check_exchange(receiver, sender, (0, 1)).is_ok();
     assert!(brought(&all, &put) && !brought(&put, &all));
+}
+
+/// One key with writes at quorum, each over those before it; `None` deletes.
+fn settled(payloads: &[Option<&'static str>]) -> Oracle {
+    let mut oracle = Oracle::new(1, 1);
+    for (counter, payload) in (1..).zip(payloads) {
+        let operation = oracle.begin(0, true);
+        let context: Clock = (1..=counter).map(dot).collect();
+        let payload = payload.map(|payload| Bytes::from_static(payload.as_bytes()));
+        let contexts = [&context, &context];
+        let made =
+            Made { key: 0, dot: dot(counter), payload, contexts, over: None, coordinator: 0, operation };
+        oracle.made(made).unwrap();
+        oracle.settle(counter, 0, operation);
+    }
+    oracle
+}
+
+#[test]
+fn no_majority_shows_what_a_later_quorum_overwrote_nor_lacks_what_it_wrote() {
+    let oracle = settled(&[Some("old"), Some("new")]);
+    let check = |one: &View, two: &View| overwritten::check(&oracle, &[(0, one), (2, two)]).is_ok();
+    let (old, new) = (view(&[0], &[0]), view(&[1], &[1]));
+    let (over, gone) = (view(&[1], &[0, 1]), view(&[], &[0, 1]));
+    assert!(check(&over, &old) && check(&over, &new) && check(&new, &new));
+    assert!(!check(&new, &old), "both are shown");
+    assert!(!check(&old, &view(&[], &[])), "the new one is missing, the old one is there");
+    assert!(!check(&gone, &new), "nobody has superseded it");
+}
+
+#[test]
+fn the_last_value_vanishes_only_if_it_was_deleted() {
+    let nothing = view(&[], &[0, 1]);
+    let passes = |payloads| overwritten::check_rest(&settled(payloads), &nothing, 0).is_ok();
+    assert!(!passes(&[Some("a"), Some("b")]) && !passes(&[None, Some("b")]));
+    assert!(passes(&[Some("a"), None]) && passes(&[None, None]) && passes(&[]));
 }
