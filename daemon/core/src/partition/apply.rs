@@ -52,8 +52,8 @@ impl Partition {
         let stamp_max = delta.entry.stamp_max();
         // A dot that was seen has been kept or superseded, and so has its context: nothing is left to do.
         if delta.seen.dots().all(|dot| self.clock.has(dot)) && !planted(Plant::MergeWithoutImpliedContext) {
-            let before = self.before(transaction.rows, &delta.key)?;
-            let beside = self.beside(delta, &before, &before.entry.siblings, true);
+            let siblings = self.before(transaction.rows, &delta.key)?.entry.siblings;
+            let beside = self.beside(delta, &siblings, true);
             return Ok(Applied { ticket: self.ticket, stamp_max, beside, ..Applied::default() });
         }
         let before = self.before(transaction.rows, &delta.key)?;
@@ -66,7 +66,7 @@ impl Partition {
             fresh += u64::from(self.see(transaction, dot, &delta.key));
         }
         let concurrent = merged.concurrent;
-        let beside = self.beside(delta, &before, &merged.siblings, met);
+        let beside = self.beside(delta, &merged.siblings, met);
         let mut after = Entry { siblings: merged.siblings, context: before.context };
         after.context.join(&delta.entry.context);
         self.stage_entry(transaction, ticket, &delta.key, before.entry, after);

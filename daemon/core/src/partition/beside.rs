@@ -15,8 +15,8 @@ use crate::dot::Dot;
 use crate::entry::Version;
 use crate::plant::{Plant, planted};
 
+use super::Partition;
 use super::apply::Delta;
-use super::{Before, Partition};
 
 /// What a delta found here that it does not supersede.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,23 +45,17 @@ pub struct Overwriting {
 }
 
 impl Partition {
-    /// What a delta that was just applied does not supersede here. `before` is what it met, `siblings` what is left;
-    /// `met` says that the write was met here before, by its dot or in another's context.
-    pub(super) fn beside(
-        &self,
-        delta: &Delta,
-        before: &Before,
-        siblings: &[(Dot, Version)],
-        met: bool,
-    ) -> Beside {
-        let mut others = if planted(Plant::HiddenIsNotFound) {
-            siblings.iter().map(|(dot, _)| *dot).filter(|dot| !delta.entry.context.has(*dot)).collect()
+    /// What a delta that was just applied does not supersede here; `siblings` is what the key shows now, `met` says that
+    /// the write was met here before, by its dot or in another's context.
+    ///
+    /// Dots of the key's explicit context do not matter: each write that was acknowledged is in the clocks of its level.
+    pub(super) fn beside(&self, delta: &Delta, siblings: &[(Dot, Version)], met: bool) -> Beside {
+        let known = &delta.entry.context;
+        let others = if planted(Plant::HiddenIsNotFound) {
+            siblings.iter().map(|(dot, _)| *dot).filter(|dot| !known.has(*dot)).collect()
         } else {
-            let mut others = self.log.of_key(self.clock.minus(&delta.entry.context), &delta.key);
-            others.join(&before.context);
-            others
+            self.log.of_key(self.clock.minus(known), &delta.key)
         };
-        others = others.minus(&delta.entry.context);
         if others.is_empty() {
             return Beside::Nothing;
         }

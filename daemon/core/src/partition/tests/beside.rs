@@ -88,22 +88,6 @@ fn what_is_superseded_where_a_write_arrives_is_found_too() {
 }
 
 #[test]
-fn what_only_another_write_tells_of_is_found_too() {
-    let (mut a, mut b, mut c) = (Node::new(1), Node::new(2), Node::new(3));
-    let k = key("k");
-    let first = c.put(&k, "value");
-    let again = c
-        .change(|partition, transaction| partition.restate(transaction, first.clone(), &Clock::new()))
-        .unwrap()
-        .delta;
-    // The first is superseded at `b` before it gets there.
-    assert_eq!(found(&mut b, &again), Beside::Nothing);
-    let new = a.put(&k, "new");
-    let both = first.seen.dots().chain(again.seen.dots()).collect();
-    assert_eq!(found(&mut b, &new), Beside::Versions(both));
-}
-
-#[test]
 fn what_was_written_to_other_keys_is_not_found() {
     let (mut a, mut b) = (Node::new(1), Node::new(2));
     let (j, k) = (key("j"), key("k"));
