@@ -3,27 +3,62 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use settle::admin::{lag, members, status};
+use settle::client::Servers;
+use settle::kv::{delete, get, put};
+use settle::{bench, completions, demo};
 
 /// Work with a Settle cluster.
+///
+/// The exit code is 0 when it is done, 1 when it failed or was not found, 2 when it was asked for wrongly.
 #[derive(Debug, Parser)]
 #[command(name = "settle", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    servers: Servers,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Read a key: its value, as it is, on standard output.
+    ///
+    /// A key with concurrent values has no single one: they are listed, and the exit code is 1; with
+    /// --json it is 0, for the document has them all.
+    Get(get::Args),
+    /// Write a value.
+    Put(put::Args),
+    /// Delete a key.
+    Delete(delete::Args),
+    /// How one node is: ready or not and why, what it holds, its peers, its lag.
+    ///
+    /// The exit code says whether it answered, not whether it is well; for that, ask its /readyz.
+    Status(status::Args),
+    /// Who belongs to the cluster, and who of them is up.
+    Members(members::Args),
+    /// How far a node is behind each of its peers, and they behind it.
+    Lag(lag::Args),
     /// Watch replicas on this machine converge under real traffic, measured by a sidecar.
-    Demo(settle::demo::Args),
+    Demo(demo::Args),
     /// Compare three local nodes with three nodes of etcd: throughput, latency, CPU per operation.
-    Bench(settle::bench::Args),
+    Bench(bench::Args),
+    /// Print what a shell needs to complete commands and options.
+    Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Demo(arguments) => settle::demo::main(&arguments),
-        Command::Bench(arguments) => settle::bench::main(&arguments),
+    let Cli { command, servers } = Cli::parse();
+    match command {
+        Command::Get(arguments) => get::main(&arguments, &servers),
+        Command::Put(arguments) => put::main(&arguments, &servers),
+        Command::Delete(arguments) => delete::main(&arguments, &servers),
+        Command::Status(arguments) => status::main(&arguments, &servers),
+        Command::Members(arguments) => members::main(&arguments, &servers),
+        Command::Lag(arguments) => lag::main(&arguments, &servers),
+        Command::Demo(arguments) => demo::main(&arguments),
+        Command::Bench(arguments) => bench::main(&arguments),
+        Command::Completions(arguments) => completions::main(&arguments, Cli::command()),
     }
 }

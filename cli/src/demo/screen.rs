@@ -1,29 +1,14 @@
 //! Standard output: on a terminal a table that is drawn again in place, below the lines that stay;
 //! elsewhere lines only.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 
 use anyhow::{Context, Result};
 
+use crate::terminal::{self, Line};
+
 /// Without one, or on one that does not tell its width.
 const WIDTH_DEFAULT: usize = 100;
-
-/// How a line looks on a terminal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
-    Plain,
-    /// Bold.
-    Heading,
-    /// Red.
-    Alarm,
-}
-
-/// One line of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) text: String,
-    pub(super) style: Style,
-}
 
 /// Where the demo writes.
 #[derive(Debug)]
@@ -38,20 +23,10 @@ pub(super) struct Screen<W> {
     drawn: usize,
 }
 
-impl Line {
-    pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), style: Style::Plain }
-    }
-}
-
 impl Screen<std::io::Stdout> {
-    /// The process's standard output. Colours follow <https://no-color.org>.
+    /// The process's standard output.
     pub(super) fn standard() -> Self {
-        let out = std::io::stdout();
-        let dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
-        let live = out.is_terminal() && !dumb;
-        let coloured = live && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self::new(out, live, coloured)
+        Self::new(std::io::stdout(), terminal::is_live(), terminal::is_coloured())
     }
 }
 
@@ -101,15 +76,7 @@ impl<W: Write> Screen<W> {
         for line in &self.table {
             // A wrapped line would be two, and moving up by one would leave the other behind.
             let text: String = line.text.chars().take(width).collect();
-            let style = if self.coloured { line.style } else { Style::Plain };
-            let (begin, end) = match style {
-                Style::Plain => ("", ""),
-                Style::Heading => ("\x1b[1m", "\x1b[0m"),
-                Style::Alarm => ("\x1b[31m", "\x1b[0m"),
-            };
-            frame.push_str(begin);
-            frame.push_str(text.trim_end());
-            frame.push_str(end);
+            frame.push_str(&line.style.paint(text.trim_end(), self.coloured));
             frame.push('\n');
         }
         if self.live {
@@ -136,6 +103,7 @@ fn width() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::Style;
 
     fn line(text: &str, style: Style) -> Line {
         Line { text: text.to_owned(), style }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::screen::{Line, Style};
 use super::state::{Distribution, Objective, Peer, State};
+use crate::terminal::{Line, Style};
+use crate::units::seconds;
 
 /// Everything to show at one moment.
 #[derive(Debug)]
@@ -136,18 +137,6 @@ impl View<'_> {
             Some(duration) => format!("{elapsed} s of {} s", duration.as_secs()),
             None => format!("{elapsed} s; Ctrl-C ends it"),
         }
-    }
-}
-
-/// A time of any size in few characters; `-` when it is unknown.
-pub(super) fn seconds(value: Option<f64>) -> String {
-    match value {
-        None => "-".to_owned(),
-        Some(value) if !value.is_finite() => "-".to_owned(),
-        Some(0.0) => "0".to_owned(),
-        Some(value) if value < 0.01 => format!("{:.1} ms", value * 1e3),
-        Some(value) if value < 1.0 => format!("{:.0} ms", value * 1e3),
-        Some(value) => format!("{value:.1} s"),
     }
 }
 

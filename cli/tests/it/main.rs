@@ -9,6 +9,7 @@
 )]
 
 mod arrows;
+mod commands;
 mod demo;
 mod prometheus;
 mod reference;

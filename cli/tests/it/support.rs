@@ -2,10 +2,12 @@
 
 pub(crate) mod cluster;
 pub(crate) mod exposition;
+pub(crate) mod fake;
 pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod programs;
+pub(crate) mod settle;
 
 use std::time::{Duration, Instant};
 

@@ -12,6 +12,13 @@ use super::{eventually, http, programs};
 /// Replicas of a test cluster.
 pub(crate) const NODES: usize = 3;
 
+/// Running replicas alone. Their processes end before their directory goes, by the order of the fields.
+pub(crate) struct Replicas {
+    /// `n1` and so on.
+    pub(crate) nodes: Vec<Node>,
+    directory: TempDir,
+}
+
 /// A running cluster. Its processes end before its directory goes, by the order of the fields.
 pub(crate) struct Cluster {
     /// The replicas, `n1` to `n3`.
@@ -32,19 +39,38 @@ pub(crate) struct Node {
     peer: SocketAddr,
 }
 
+impl Replicas {
+    /// Starts as many and waits until each says that it is ready.
+    pub(crate) fn start(count: usize) -> Self {
+        let replicas = Self::start_some(count, count);
+        for node in &replicas.nodes {
+            eventually("a replica is ready", || http::get(node.admin, "/readyz"));
+        }
+        replicas
+    }
+
+    /// Starts fewer than the cluster is to have: they will not be ready.
+    pub(crate) fn start_some(count: usize, expect: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut nodes: Vec<Node> = Vec::new();
+        for index in 1..=count {
+            // The first has nobody to begin with and is found by the others, so no port is chosen here.
+            let seed = nodes.first().map(|node| node.peer);
+            nodes.push(Node::start(&format!("n{index}"), seed, expect, &directory));
+        }
+        Self { nodes, directory }
+    }
+
+    /// Where further files of the test may go.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+}
+
 impl Cluster {
     /// Starts everything and waits until every program says that it is ready.
     pub(crate) fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut nodes: Vec<Node> = Vec::new();
-        for index in 1..=NODES {
-            // The first has nobody to begin with and is found by the others, so no port is chosen here.
-            let seed = nodes.first().map(|node| node.peer);
-            nodes.push(Node::start(&format!("n{index}"), seed, &directory));
-        }
-        for node in &nodes {
-            eventually("a replica is ready", || http::get(node.admin, "/readyz"));
-        }
+        let Replicas { nodes, directory } = Replicas::start(NODES);
         let (process, sidecar) = start_sidecar("sidecar", nodes[0].admin, &directory);
         Self { nodes, sidecar, _sidecar: process, directory }
     }
@@ -67,13 +93,14 @@ impl Cluster {
 }
 
 impl Node {
-    fn start(name: &str, seed: Option<SocketAddr>, directory: &TempDir) -> Self {
+    fn start(name: &str, seed: Option<SocketAddr>, expect: usize, directory: &TempDir) -> Self {
         let data = directory.path().join(name);
         let seeds: Vec<String> = seed.iter().map(SocketAddr::to_string).collect();
         let text = format!(
             "[node]\nname = {name:?}\ndata_dir = {data:?}\n\n\
              [listen]\napi = \"127.0.0.1:0\"\npeer = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n\
-             [cluster]\nname = \"it\"\nseeds = {seeds:?}\nexpect = {NODES}\n"
+             [cluster]\nname = \"it\"\nseeds = {seeds:?}\nexpect = {expect}\n\n\
+             [[bucket]]\nname = \"profiles\"\nresolver = \"siblings\"\n"
         );
         let mut process = start("settled", name, &text, directory);
         let [api, peer, admin] =

@@ -1,0 +1,8 @@
+//! `settle`'s commands against real nodes: what they print, what they say when they fail, their exit codes.
+
+mod operators;
+mod refusals;
+mod shells;
+mod siblings;
+mod terminal;
+mod values;
