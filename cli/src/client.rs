@@ -112,13 +112,14 @@ impl Node {
         CallError::Refused { base, problem }
     }
 
-    /// The document that a successful reply carries.
+    /// The document that a successful reply carries; an empty one is read as `null`.
     pub(crate) async fn document<T: DeserializeOwned>(&self, call: &Call) -> Result<T, CallError> {
         let response = self.send(call).await?;
         if !response.status.is_success() {
             return Err(self.refused(call, &response));
         }
-        serde_json::from_slice(&response.body).map_err(|error| CallError::Document {
+        let body: &[u8] = if response.body.is_empty() { b"null" } else { &response.body };
+        serde_json::from_slice(body).map_err(|error| CallError::Document {
             base: self.base.clone(),
             call: name(call),
             reason: error.to_string(),

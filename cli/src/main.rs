@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use settle::admin::{lag, members, status};
+use settle::admin::{barrier, drain, lag, layout, members, repair, status};
 use settle::client::Servers;
 use settle::kv::{delete, get, put};
 use settle::{bench, completions, demo};
@@ -40,6 +40,14 @@ enum Command {
     Members(members::Args),
     /// How far a node is behind each of its peers, and they behind it.
     Lag(lag::Args),
+    /// Wait until everything written so far is on every replica.
+    Barrier(barrier::Args),
+    /// Compare this node's data with its peers', key by key where they differ, and mend it.
+    Repair(repair::Args),
+    /// Which nodes hold which share of the data, and how far a change of that is.
+    Layout(layout::Args),
+    /// Move everything off a node, so that it can be taken out of the cluster.
+    Drain(drain::Args),
     /// Watch replicas on this machine converge under real traffic, measured by a sidecar.
     Demo(demo::Args),
     /// Compare three local nodes with three nodes of etcd: throughput, latency, CPU per operation.
@@ -57,6 +65,10 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status::main(&arguments, &servers),
         Command::Members(arguments) => members::main(&arguments, &servers),
         Command::Lag(arguments) => lag::main(&arguments, &servers),
+        Command::Barrier(arguments) => barrier::main(&arguments, &servers),
+        Command::Repair(arguments) => repair::main(&arguments, &servers),
+        Command::Layout(arguments) => layout::main(&arguments, &servers),
+        Command::Drain(arguments) => drain::main(&arguments, &servers),
         Command::Demo(arguments) => demo::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Completions(arguments) => completions::main(&arguments, Cli::command()),

@@ -21,10 +21,21 @@ pub(crate) struct Line {
     pub(crate) style: Style,
 }
 
+/// A line on standard error that says how far something is, for as long as it lasts; only where a
+/// terminal can redraw it.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    live: bool,
+    shown: String,
+}
+
 /// Whether standard output is a terminal that can redraw.
 pub(crate) fn is_live() -> bool {
-    let dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
-    io::stdout().is_terminal() && !dumb
+    io::stdout().is_terminal() && !is_dumb()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb")
 }
 
 /// Whether standard output takes colours. They can be refused: <https://no-color.org>.
@@ -61,6 +72,30 @@ pub(crate) fn harmless(text: &str) -> String {
         }
     }
     out
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self { live: io::stderr().is_terminal() && !is_dumb(), shown: String::new() }
+    }
+
+    /// Replaces what is shown. A line that wraps could not be taken back, so it is cut.
+    pub(crate) fn show(&mut self, text: &str) {
+        const CHARS_MAX: usize = 79;
+        let text: String = harmless(text).chars().take(CHARS_MAX).collect();
+        if self.live && text != self.shown {
+            // With standard error closed there is nobody left to tell.
+            drop(write!(io::stderr(), "\r\x1b[K{text}"));
+            self.shown = text;
+        }
+    }
+}
+
+/// Nothing of it stays.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.show("");
+    }
 }
 
 impl Style {
