@@ -57,11 +57,14 @@ fn a_peer_that_is_gone_stands_out() {
 fn a_node_that_is_not_ready_says_why() {
     let replicas = Replicas::start_some(1, 3);
     let settle = Settle::of(&replicas.nodes[0]);
-    let ended = settle.run(&["status"]);
-    assert_eq!(ended.code, Some(0), "it did answer: {}", ended.said);
-    let first: Vec<&str> = ended.text().lines().take(2).collect();
-    assert_eq!(first[0], "n1 is NOT READY");
-    assert!(first[1].contains("1 of 3 expected nodes are known (cluster.expect)"), "{first:?}");
+    // At first it is still starting.
+    let ended = eventually("it waits for its cluster", || {
+        let ended = settle.run(&["status"]);
+        assert_eq!(ended.code, Some(0), "it did answer: {}", ended.said);
+        let why = "layout: 1 of 3 expected nodes are known (cluster.expect)";
+        if ended.text().contains(why) { Ok(ended) } else { Err(format!("{ended:?}")) }
+    });
+    assert!(ended.text().starts_with("n1 is NOT READY\n  "), "{}", ended.text());
     assert!(ended.text().contains("peers       none known"), "{}", ended.text());
     assert_eq!(settle.json(&["status", "--json"])["ready"], false);
     let lag = String::from_utf8(settle.ok(&["lag"])).unwrap();

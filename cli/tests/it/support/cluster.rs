@@ -40,11 +40,15 @@ pub(crate) struct Node {
 }
 
 impl Replicas {
-    /// Starts as many and waits until each says that it is ready.
+    /// Starts as many and waits until each says that it is ready and that all others are up.
     pub(crate) fn start(count: usize) -> Self {
         let replicas = Self::start_some(count, count);
         for node in &replicas.nodes {
             eventually("a replica is ready", || http::get(node.admin, "/readyz"));
+            eventually("all others are up", || {
+                let members = http::get(node.admin, "/v1/members")?;
+                if members.contains("\"up\":false") { Err(members) } else { Ok(()) }
+            });
         }
         replicas
     }
