@@ -5,13 +5,14 @@ use bytes::Bytes;
 use crate::clock::Clock;
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_u64};
 use crate::hlc::Hlc;
-use crate::key::PartitionId;
+use crate::key::KeyHash;
 
 /// What a client has seen of a key: handed out with every read, sent back with a write that builds on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientContext {
-    /// The partition that the dots belong to: the same dot names another write in another partition.
-    pub partition: Option<PartitionId>,
+    /// The key that it was read under. What it covers beside that key's own versions it covers because the replica had
+    /// them settled there; under another key it would supersede versions that its client never saw.
+    pub key: Option<KeyHash>,
     /// The dots covered.
     pub clock: Clock,
     /// The highest stamp covered, so that a write that builds on it gets a higher one.
@@ -19,13 +20,13 @@ pub struct ClientContext {
 }
 
 /// The format of an encoded context.
-const CONTEXT_VERSION: u8 = 1;
+const CONTEXT_VERSION: u8 = 2;
 
 impl Encode for ClientContext {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(CONTEXT_VERSION);
-        let [high, low] = self.partition.unwrap_or(PartitionId(0)).0.to_be_bytes();
-        out.extend_from_slice(&[u8::from(self.partition.is_some()), high, low]);
+        out.push(u8::from(self.key.is_some()));
+        put_u64(out, self.key.map_or(0, |key| key.0));
         put_u64(out, self.stamp.0);
         self.clock.encode(out);
     }
@@ -33,15 +34,17 @@ impl Encode for ClientContext {
 
 impl Decode for ClientContext {
     fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
-        input.version("context", CONTEXT_VERSION)?;
+        if input.version("context", CONTEXT_VERSION)? != CONTEXT_VERSION {
+            return Err(DecodeError::Invalid("context: of an older format, which did not name its key"));
+        }
         let known = match input.u8()? {
             0 => false,
             1 => true,
-            _ => return Err(DecodeError::Invalid("context: partition flag")),
+            _ => return Err(DecodeError::Invalid("context: key flag")),
         };
-        let partition = PartitionId(u16::from_be_bytes([input.u8()?, input.u8()?]));
+        let key = KeyHash(input.u64()?);
         let stamp = Hlc(input.u64()?);
-        Ok(Self { partition: known.then_some(partition), stamp, clock: Clock::decode(input)? })
+        Ok(Self { key: known.then_some(key), stamp, clock: Clock::decode(input)? })
     }
 }
 
@@ -71,14 +74,17 @@ mod tests {
     }
 
     #[test]
-    fn a_context_comes_back_and_a_newer_format_is_named() {
+    fn a_context_comes_back_and_other_formats_are_named() {
         let dot = Dot { origin: Origin { node: NodeId(1), epoch: Epoch(2) }, counter: 3 };
         let clock = [dot].into_iter().collect();
-        let context = ClientContext { partition: Some(PartitionId(9)), clock, stamp: Hlc(77) };
+        let context = ClientContext { key: Some(KeyHash(9)), clock, stamp: Hlc(77) };
         let mut bytes = context.to_bytes().to_vec();
         assert_eq!(ClientContext::from_client(bytes.clone()), Ok(context));
         bytes[0] = 9;
+        let refused = ClientContext::from_client(bytes.clone()).unwrap_err();
+        assert_eq!(refused, DecodeError::Version { what: "context", found: 9, newest: 2 });
+        bytes[0] = 1;
         let refused = ClientContext::from_client(bytes).unwrap_err();
-        assert_eq!(refused, DecodeError::Version { what: "context", found: 9, newest: 1 });
+        assert!(refused.to_string().contains("older format"), "{refused}");
     }
 }

@@ -9,6 +9,10 @@ use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Bytes);
 
+/// A key's place in the hash space: the xxh3 hash of its stored form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash(pub u64);
+
 /// A slice of the hash space, numbered from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(pub u16);
@@ -55,11 +59,16 @@ impl Key {
         self.0.iter().position(|byte| *byte == 0).and_then(|end| self.0.get(end + 1..)).unwrap_or_default()
     }
 
-    /// The partition of this key among `partitions` (a power of two, at most 65,536): the top bits of its xxh3 hash.
+    /// Its place in the hash space.
+    #[must_use]
+    pub fn hash(&self) -> KeyHash {
+        KeyHash(xxhash_rust::xxh3::xxh3_64(&self.0))
+    }
+
+    /// The partition of this key among `partitions` (a power of two, at most 65,536): the top bits of its hash.
     #[must_use]
     pub fn partition(&self, partitions: u32) -> PartitionId {
-        let hash = xxhash_rust::xxh3::xxh3_64(&self.0);
-        let slot = (u128::from(hash) * u128::from(partitions.max(1))) >> 64;
+        let slot = (u128::from(self.hash().0) * u128::from(partitions.max(1))) >> 64;
         PartitionId(slot as u16)
     }
 }

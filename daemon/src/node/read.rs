@@ -78,8 +78,7 @@ impl Node {
         let mut covered = clock.newest_of(&replicas);
         covered.join(&entry.context);
         covered.extend(entry.dots());
-        let partition = key.partition(self.partition_count());
-        ClientContext { partition: Some(partition), clock: covered, stamp: entry.stamp_max() }
+        ClientContext { key: Some(key.hash()), clock: covered, stamp: entry.stamp_max() }
     }
 }
 

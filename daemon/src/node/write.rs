@@ -6,7 +6,7 @@ use std::sync::Arc;
 use settle_core::codec::Encode;
 use settle_core::context::ClientContext;
 use settle_core::entry::Version;
-use settle_core::key::{Key, PartitionId};
+use settle_core::key::{Key, KeyHash, PartitionId};
 use settle_core::level::Level;
 use settle_core::partition::{Overwriting, Write, Written};
 use settle_core::value::register::{Resolver, Value};
@@ -80,7 +80,8 @@ impl Node {
     /// Writes, and returns a context that covers the write.
     pub(crate) async fn write(&self, request: WriteRequest) -> Result<ClientContext, WriteError> {
         let id = request.key.partition(self.partition_count());
-        self.check_context(id, &request.context)?;
+        let hash = request.key.hash();
+        self.check_context(id, hash, &request.context)?;
         let needed = request.level.needed(self.layout.load().replicas());
         self.require_alive(id, needed)?;
         self.observe(request.context.stamp);
@@ -88,10 +89,10 @@ impl Node {
         let quorum = Quorum::new(needed);
         let written = self.stage(request, &quorum)?;
         self.send(id, &written, &quorum);
-        let mut context = covering(id, &written);
+        let mut context = covering(hash, &written);
         quorum.within(deadline).await.map_err(|late| late.with(&context))?;
         if needed > 1 && resolver == Resolver::Lww {
-            self.overwrite(written, quorum, deadline, &mut context).await?;
+            self.overwrite(id, written, quorum, deadline, &mut context).await?;
         }
         Ok(context)
     }
@@ -99,12 +100,12 @@ impl Node {
     /// Restates a write over what its level acknowledged before and this node has not seen.
     async fn overwrite(
         &self,
+        id: PartitionId,
         mut written: Written,
         mut quorum: Arc<Quorum>,
         deadline: Instant,
         context: &mut ClientContext,
     ) -> Result<(), WriteError> {
-        let Some(id) = context.partition else { return Ok(()) };
         let mut overwriting = Overwriting::default();
         while let Some(beside) = overwriting.next(quorum.take_found()) {
             quorum = Quorum::new(quorum.needed());
@@ -123,14 +124,19 @@ impl Node {
         Ok(())
     }
 
-    /// Refuses a context that was read under another key's partition, or that no read can have given out: it would
-    /// let the write supersede what its client never saw.
-    fn check_context(&self, id: PartitionId, context: &ClientContext) -> Result<(), WriteError> {
+    /// Refuses a context that was read under another key, or that no read can have given out: it would let the write
+    /// supersede what its client never saw.
+    fn check_context(
+        &self,
+        id: PartitionId,
+        key: KeyHash,
+        context: &ClientContext,
+    ) -> Result<(), WriteError> {
         if context.clock.is_empty() {
             return Ok(());
         }
-        if context.partition != Some(id) {
-            return Err(WriteError::Context("it was read under a key of another partition"));
+        if context.key != Some(key) {
+            return Err(WriteError::Context("it was read under another key"));
         }
         let layout = self.layout();
         for origin in context.clock.origins() {
@@ -189,9 +195,9 @@ impl Node {
 }
 
 /// A context that covers a write.
-fn covering(id: PartitionId, written: &Written) -> ClientContext {
+fn covering(key: KeyHash, written: &Written) -> ClientContext {
     let clock = [written.dot].into_iter().collect();
-    ClientContext { partition: Some(id), clock, stamp: written.delta.entry.stamp_max() }
+    ClientContext { key: Some(key), clock, stamp: written.delta.entry.stamp_max() }
 }
 
 impl Late {

@@ -155,7 +155,7 @@ impl Cluster {
             stamp = stamp.max(self.sessions[session][key].stamp);
         }
         self.trace.note(|| format!("session {session} reads key {key} at node {place}"));
-        self.sessions[session][key] = ClientContext { partition: None, clock, stamp };
+        self.sessions[session][key] = ClientContext { key: None, clock, stamp };
         Ok(())
     }
 }
