@@ -6,6 +6,7 @@
 mod boot;
 mod bucket;
 mod live;
+mod secret;
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use settle_service::telemetry::Settings;
 pub use boot::{Advertise, Advertised, Boot, Cluster, Listen, Node};
 pub use bucket::{Bucket, CANARY_BUCKET, DEFAULT_BUCKET};
 pub use live::{Consistency, Levels, Limits, LiveConfig};
+pub use secret::ClusterSecret;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]

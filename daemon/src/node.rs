@@ -107,6 +107,7 @@ impl Node {
     /// # Errors
     /// [`StorageError`] when rows cannot be read.
     pub(crate) fn open(mut parts: Parts) -> Result<Self, StorageError> {
+        let secret = parts.config.load().boot.cluster.tree_secret();
         let (count, cache_bytes) = {
             let boot = &parts.config.load().boot;
             let share = entry_cache_bytes(boot.cache_bytes) / u64::from(boot.cluster.partitions.max(1));
@@ -118,6 +119,7 @@ impl Node {
             let logged = parts.logged.remove(&id).unwrap_or_default();
             let mut partition = Partition::open(id, parts.origin, &*parts.engine, logged)?;
             partition.set_cache(cache_bytes);
+            partition.set_secret(secret);
             partitions.push(Mutex::new(partition));
         }
         Ok(Self {

@@ -121,6 +121,11 @@ pub async fn run(
     register_state(&metrics, &node)?;
     let reloader = reloader(&node, &metrics, file, telemetry)?;
     readiness.set(part::STORAGE, Ok(()));
+    if live.load().boot.cluster.secret.is_none() {
+        tracing::warn!(
+            "no cluster.secret_file: hash trees are keyed with the cluster's name, which is no secret"
+        );
+    }
     let advertised = live.load().boot.advertised(&sockets.bound);
     tracing::info!(
         node = identity.name, id = %identity.node_id, api = %sockets.bound.api, peer = %sockets.bound.peer,

@@ -22,6 +22,7 @@ mod full;
 mod log;
 mod overlay;
 mod prune;
+mod survey;
 mod write;
 
 use std::cell::RefCell;
@@ -33,6 +34,7 @@ use crate::codec::{Decode, Encode};
 use crate::dot::{Dot, DotRange, NodeId, Origin};
 use crate::entry::Entry;
 use crate::key::{Key, PartitionId};
+use crate::merkle::Secret;
 use crate::plant::{Plant, planted};
 use crate::storage::{Batch, Rows, StorageError, Table};
 
@@ -48,6 +50,7 @@ use freshness::PeerView;
 use full::Pull;
 use log::Log;
 use overlay::Overlay;
+use survey::Survey;
 
 /// Names a change of one partition: durable once [`Partition::committed`] was called with it or a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -87,8 +90,7 @@ pub struct Partition {
     log: Log,
     peers: BTreeMap<NodeId, PeerView>,
     pull: Option<Pull>,
-    /// Live keys of user buckets, once counted.
-    live_keys: Option<i64>,
+    survey: Survey,
 }
 
 /// Dots on their way into the durable clock.
@@ -148,7 +150,7 @@ impl Partition {
             log,
             peers: BTreeMap::new(),
             pull: None,
-            live_keys: None,
+            survey: Survey::new(Secret::new(&[0; 32])),
         })
     }
 
@@ -221,33 +223,6 @@ impl Partition {
         self.residue.len()
     }
 
-    /// Live keys of user buckets held here, pending changes included; `None` until they were counted.
-    #[must_use]
-    pub const fn live_keys(&self) -> Option<i64> {
-        self.live_keys
-    }
-
-    /// Counts the live keys, by reading every entry of the partition once; later changes keep the count current.
-    ///
-    /// # Errors
-    /// [`StorageError`] when rows cannot be read or decoded.
-    pub fn count_keys(&mut self, rows: &dyn Rows) -> Result<(), StorageError> {
-        let mut count = 0;
-        scan_table(rows, Table::Entry, self.id, |row, value| {
-            let key = Table::row_key(row);
-            let entry = Entry::from_bytes(value).map_err(|error| corrupt("entry", &error))?;
-            let counts = !key.is_reserved() && self.overlay.pending(&key).is_none();
-            count += i64::from(counts && !entry.siblings.is_empty());
-            Ok(())
-        })?;
-        for key in self.overlay.keys_between(None, None).filter(|key| !key.is_reserved()) {
-            let live = self.overlay.pending(key).is_some_and(|entry| !entry.siblings.is_empty());
-            count += i64::from(live);
-        }
-        self.live_keys = Some(count);
-        Ok(())
-    }
-
     /// The ticket of the latest change.
     #[must_use]
     pub const fn ticket(&self) -> Ticket {
@@ -265,7 +240,8 @@ impl Partition {
             self.changed_at = tick;
         }
         self.log.committed(ticket);
-        self.overlay.committed(ticket, self.cache.get_mut());
+        let survey = &mut self.survey;
+        self.overlay.committed(ticket, self.cache.get_mut(), |key, change| survey.committed(key, change));
     }
 
     /// The durable entry of a key. Its context is the explicit one: the durable clock ([`Partition::durable`]) of the
@@ -329,9 +305,7 @@ impl Partition {
         before: Entry,
         mut after: Entry,
     ) {
-        if let Some(count) = self.live_keys.as_mut().filter(|_| !key.is_reserved()) {
-            *count += i64::from(!after.siblings.is_empty()) - i64::from(!before.siblings.is_empty());
-        }
+        let change = self.survey.staged(key, &before, &after);
         if !after.context.is_empty() {
             after.context = after.context.minus(&self.clock);
         }
@@ -352,7 +326,7 @@ impl Partition {
             self.residue.insert(key.clone());
             transaction.batch.put(Table::Residue.key_row(self.id, key), bytes::Bytes::new());
         }
-        self.overlay.stage(key, ticket, before, after);
+        self.overlay.stage(key, ticket, before, after, change);
     }
 
     /// Stages dots that become part of the durable clock with `ticket`.

@@ -28,6 +28,8 @@ pub enum Plant {
     DeltaWithoutContext,
     /// A log segment is removed although records in it have no row of their own yet.
     SegmentRemovedUnspilled,
+    /// The hash tree takes changes in when they are staged, not when they are durable.
+    TreeUpdatedWhenStaged,
     /// Versions that replicas report beside a write are left there.
     FoundIsIgnored,
     /// A delta that was seen before reports that nothing stands beside it.
@@ -51,6 +53,7 @@ pub const ALL: &[Plant] = &[
     Plant::DeleteContextDroppedEarly,
     Plant::DeltaWithoutContext,
     Plant::SegmentRemovedUnspilled,
+    Plant::TreeUpdatedWhenStaged,
     Plant::FoundIsIgnored,
     Plant::FoundBeforeIsNothing,
     Plant::HiddenIsNotFound,

@@ -114,6 +114,7 @@ impl Cluster {
             Action::Prune => self.prune_some()?,
             Action::Sweep => self.sweep_some()?,
             Action::Spill => self.spill_some()?,
+            Action::Survey => self.survey_some()?,
             Action::Echo => self.echo(),
             Action::Crash => self.crash_some()?,
             Action::Start => self.start_some()?,
@@ -126,6 +127,7 @@ impl Cluster {
     /// What is checked after everything that happens.
     fn check(&mut self) -> Result<(), Broken> {
         self.look()?;
+        self.check_trees()?;
         if self.shape.durability == Durability::Always {
             self.check_bounds()?;
             self.check_majorities()?;
@@ -167,6 +169,8 @@ impl Cluster {
             for index in 0..self.shape.partitions {
                 let node = &self.nodes[place];
                 let now = View::read(&node.partitions[index], index, &node.disk, &self.oracle)?;
+                let own = self.oracle.keys.iter().filter(|history| history.partition == index);
+                invariants::trees::check(&node.partitions[index], &node.disk, own, place)?;
                 let look = Look {
                     place,
                     partition: index,
@@ -187,6 +191,19 @@ impl Cluster {
             }
             if touched == Touch::Restarted {
                 self.horizons[place].fill(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks whether the trees of any two nodes agree exactly if what can be read there does.
+    fn check_trees(&self) -> Result<(), Broken> {
+        for (place, node) in self.nodes.iter().enumerate() {
+            for (other, peer) in self.nodes.iter().enumerate().skip(place + 1) {
+                for (index, (one, two)) in node.partitions.iter().zip(&peer.partitions).enumerate() {
+                    let same = node.views[index].shows_same(&peer.views[index]);
+                    invariants::trees::check_pair([one.tree(), two.tree()], same, [place, other])?;
+                }
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ pub mod log;
 pub mod overwritten;
 pub mod residue;
 pub mod superseded;
+pub mod trees;
 
 use crate::bits::Bits;
 use crate::broken::Broken;

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use settle_core::dot::{Epoch, NodeId, Origin};
 use settle_core::hlc::{Hlc, HybridClock};
+use settle_core::merkle::Secret;
 use settle_core::partition::{Partition, Ticket};
 use settle_core::plant::{Plant, planted};
 use settle_core::segment::{Kept, SegmentId, Segments};
@@ -143,6 +144,7 @@ impl Node {
             let logged = records.remove(&id).unwrap_or_default();
             let mut partition = Partition::open(id, origin, &self.disk, logged)?;
             partition.set_cache(self.cache_bytes);
+            partition.set_secret(Secret::new(&[7; 32]));
             Ok(partition)
         };
         self.partitions = (0..self.views.len()).map(open).collect::<Result<_, StorageError>>()?;

@@ -56,6 +56,8 @@ pub enum Action {
     Sweep,
     /// A node gives old log records rows of their own.
     Spill,
+    /// A node goes on with building the hash tree of a partition.
+    Survey,
     /// A node sends an echo.
     Echo,
     /// A node crashes.
@@ -199,6 +201,7 @@ fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
         (Action::Prune, 25),
         (Action::Sweep, 15),
         (Action::Spill, 15),
+        (Action::Survey, rng.pick(&[10, 40, 80])),
         (Action::Echo, rng.pick(&[40, 80])),
         (Action::Crash, crash),
         (Action::Start, 60),

@@ -60,6 +60,15 @@ impl View {
         self.keys.iter().find(|view| view.key == key)
     }
 
+    /// Whether the same values can be read in `other`.
+    #[must_use]
+    pub fn shows_same(&self, other: &Self) -> bool {
+        let same = |(one, two): (&KeyView, &KeyView)| {
+            one.siblings == two.siblings && one.strangers.is_empty() && two.strangers.is_empty()
+        };
+        self.keys.iter().zip(&other.keys).all(same)
+    }
+
     /// Whether everything seen in `earlier` is seen here too.
     #[must_use]
     pub fn covers(&self, earlier: &Self) -> bool {

@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use settle_core::merkle::Secret;
 use settle_service::config::{Reader, parse_host_port};
 
 use super::bucket::Bucket;
 use super::live::count;
+use super::secret::ClusterSecret;
 
 /// The longest name of a node, cluster, datacenter or zone, in bytes.
 const NAME_BYTES_MAX: usize = 63;
@@ -97,6 +99,18 @@ pub struct Cluster {
     pub partitions: u32,
     /// Replicas of each key.
     pub replication: usize,
+    /// What its nodes know and nobody else.
+    pub secret: Option<ClusterSecret>,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// What the hash trees of its partitions are computed with.
+    #[must_use]
+    pub fn tree_secret(&self) -> Secret {
+        ClusterSecret::of_trees(self.secret.as_ref(), &self.name)
+    }
 }
 
 // === impl Boot ===
@@ -142,7 +156,7 @@ impl Boot {
         let Node { name, data_dir, datacenter, zone } = node;
         let Listen { api, peer, admin } = listen;
         let Advertise { api: told_api, peer: told_peer, admin: told_admin } = advertise;
-        let Cluster { name: cluster_name, seeds, expect, partitions, replication } = cluster;
+        let Cluster { name: cluster_name, seeds, expect, partitions, replication, secret } = cluster;
         let same = [
             ("node.name", *name == new.node.name),
             ("node.data_dir", *data_dir == new.node.data_dir),
@@ -159,6 +173,7 @@ impl Boot {
             ("cluster.expect", *expect == new.cluster.expect),
             ("cluster.partitions", *partitions == new.cluster.partitions),
             ("cluster.replication", *replication == new.cluster.replication),
+            ("cluster.secret_file", *secret == new.cluster.secret),
             ("storage.cache", *cache_bytes == new.cache_bytes),
             ("telemetry.otlp_endpoint", *otlp_endpoint == new.otlp_endpoint),
             ("telemetry.sample_ratio", *sample_ratio == new.sample_ratio),
@@ -248,6 +263,7 @@ fn read_cluster(reader: &mut Reader) -> Cluster {
         expect: count(expect.unwrap_or(replication)),
         partitions: u32::try_from(partitions).unwrap_or(1),
         replication: count(replication),
+        secret: ClusterSecret::read(reader),
     }
 }
 

@@ -165,6 +165,10 @@ fn a_reload_may_change_the_live_part_only() {
 #[test]
 fn a_refused_reload_names_every_key() {
     let running = good("[[bucket]]\nname = \"orders\"\n[[bucket]]\nname = \"gone\"\n");
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef").unwrap();
+    let cluster = format!("[cluster]\nsecret_file = \"{}\"\n", secret.display());
     let text = "[node]\nname = \"n2\"\ndata_dir = \"/d\"\ndatacenter = \"e\"\nzone = \"z\"\n\
                 [listen]\napi = \"1.1.1.1:1\"\npeer = \"1.1.1.1:2\"\nadmin = \"1.1.1.1:3\"\n\
                 [advertise]\napi = \"a:1\"\npeer = \"a:2\"\nadmin = \"a:3\"\n\
@@ -187,6 +191,7 @@ fn a_refused_reload_names_every_key() {
         "cluster.expect",
         "cluster.partitions",
         "cluster.replication",
+        "cluster.secret_file",
         "storage.cache",
         "telemetry.otlp_endpoint",
         "telemetry.sample_ratio",
@@ -194,5 +199,6 @@ fn a_refused_reload_names_every_key() {
         "bucket \"new\"",
         "bucket \"orders\"",
     ];
-    assert_eq!(running.boot_changes(&load(text).unwrap()), expected);
+    let text = text.replace("[cluster]\n", &cluster);
+    assert_eq!(running.boot_changes(&load(&text).unwrap()), expected);
 }

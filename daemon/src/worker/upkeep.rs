@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use settle_core::dot::NodeId;
 use settle_core::key::PartitionId;
+use settle_core::partition::PageLimits;
 use settle_core::storage::StorageError;
 use settle_service::shutdown::Shutdown;
 use tokio::task::spawn_blocking;
@@ -20,9 +21,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Log records removed, and keys looked at, per partition and round.
 const ROWS_MAX: usize = 2_048;
 
+/// What is surveyed of a partition while it is locked.
+const SURVEY: PageLimits = PageLimits { records: 1_024, bytes: 1 << 20 };
+
 /// Works until the shutdown.
 pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
-    count_keys(&node).await;
+    survey(&node).await;
     loop {
         tokio::select! {
             () = shutdown.wait() => return,
@@ -71,18 +75,21 @@ fn prune(node: &Node, id: PartitionId, others: &[NodeId]) -> Result<(), ChangeEr
     Ok(())
 }
 
-/// Counts the keys that were there at the start, partition by partition.
-async fn count_keys(node: &Arc<Node>) {
-    let counted = Arc::clone(node);
+/// Surveys what was there at the start, partition by partition and page by page: the hash trees, and how many keys live.
+async fn survey(node: &Arc<Node>) {
+    let surveyed = Arc::clone(node);
     let result = spawn_blocking(move || {
-        for id in counted.partition_ids() {
-            if let Some(mut partition) = counted.partition(id) {
-                partition.count_keys(&*counted.engine)?;
+        for id in surveyed.partition_ids() {
+            while let Some(mut partition) = surveyed.partition(id) {
+                if partition.survey(&*surveyed.engine, SURVEY)? {
+                    break;
+                }
             }
         }
         Ok::<(), StorageError>(())
     });
     if let Some(Err(error)) = joined(result).await {
-        tracing::error!(%error, "keys were not counted");
+        node.metrics.storage.errors.inc();
+        tracing::error!(%error, "keys were not counted and hash trees not built: what is stored cannot be verified");
     }
 }

@@ -120,7 +120,7 @@ impl Partition {
     }
 
     /// Visits stored rows after `after`, ascending.
-    fn scan_entries(
+    pub(super) fn scan_entries(
         &self,
         rows: &dyn Rows,
         after: Option<&Key>,

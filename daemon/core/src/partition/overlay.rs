@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use crate::entry::Entry;
 use crate::key::Key;
+use crate::merkle::Change;
 
 use super::Ticket;
 use super::cache::EntryCache;
@@ -14,8 +15,8 @@ use super::cache::EntryCache;
 pub(super) struct Overlay {
     /// Ordered, because pages merge it with ordered rows.
     keys: BTreeMap<Key, Changed>,
-    /// Tickets with the key that each changed, ascending.
-    order: VecDeque<(Ticket, Key)>,
+    /// Tickets with the key that each changed and what that does to the hash tree, ascending.
+    order: VecDeque<(Ticket, Key, Change)>,
 }
 
 #[derive(Debug)]
@@ -29,7 +30,7 @@ struct Changed {
 
 impl Overlay {
     /// Adds a change; `before` is the entry that storage holds, used when the key has no other pending change.
-    pub(super) fn stage(&mut self, key: &Key, ticket: Ticket, before: Entry, after: Entry) {
+    pub(super) fn stage(&mut self, key: &Key, ticket: Ticket, before: Entry, after: Entry, change: Change) {
         match self.keys.get_mut(key) {
             Some(changed) => changed.later.push_back((ticket, after)),
             None => {
@@ -37,12 +38,19 @@ impl Overlay {
                 self.keys.insert(key.clone(), changed);
             }
         }
-        self.order.push_back((ticket, key.clone()));
+        self.order.push_back((ticket, key.clone(), change));
     }
 
-    /// Changes up to `ticket` are durable; entries without further changes move to the cache.
-    pub(super) fn committed(&mut self, ticket: Ticket, cache: &mut EntryCache) {
-        while let Some((_, key)) = self.order.pop_front_if(|(staged, _)| *staged <= ticket) {
+    /// Changes up to `ticket` are durable, each of which `tell` is told; entries without further changes move to the
+    /// cache.
+    pub(super) fn committed(
+        &mut self,
+        ticket: Ticket,
+        cache: &mut EntryCache,
+        mut tell: impl FnMut(&Key, Change),
+    ) {
+        while let Some((_, key, change)) = self.order.pop_front_if(|(staged, ..)| *staged <= ticket) {
+            tell(&key, change);
             let Some(changed) = self.keys.get_mut(&key) else { continue };
             if changed.committed(ticket) {
                 cache.insert(&key, &changed.durable);

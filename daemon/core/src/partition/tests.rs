@@ -9,6 +9,7 @@ use super::*;
 use crate::dot::Epoch;
 use crate::entry::Version;
 use crate::hlc::Hlc;
+use crate::merkle::{DEPTH, Secret, Tree};
 use crate::segment::Segments;
 
 mod beside;
@@ -308,11 +309,50 @@ fn live_keys_are_counted_once_and_kept_current() {
     let mut a = Node::new(1);
     a.put(&key("a"), "1");
     a.put(&Key::new("_canary", b"c"), "1");
-    a.partition.count_keys(&a.memory).unwrap();
+    while !a.partition.survey(&a.memory, LIMITS).unwrap() {
+        assert_eq!(a.partition.live_keys(), None);
+    }
     a.put(&key("b"), "1");
     a.put(&key("b"), "2");
     a.write(&key("a"), None);
     assert_eq!(a.partition.live_keys(), Some(1));
+}
+
+/// The survey goes on while keys before and after its page change, and changes are at every stage.
+#[test]
+fn the_tree_stands_for_what_is_durable_whatever_happens_while_it_is_built() {
+    let mut a = Node::new(1);
+    for name in ["a", "b", "c", "d", "e"] {
+        a.put(&key(name), "old");
+    }
+    let stage = |a: &mut Node, name: &str, value: Option<&str>| {
+        let version = value.map(|value| Version { stamp: Hlc(2), payload: Bytes::from(value.to_owned()) });
+        let write = Write { key: key(name), version, context: Clock::new(), over_all_seen: true };
+        let mut batch = Batch::default();
+        let mut transaction = Transaction { rows: &a.memory, batch: &mut batch };
+        a.partition.write(&mut transaction, write).unwrap();
+        batch
+    };
+    let staged = ["a", "b", "d", "z"].map(|name| stage(&mut a, name, Some("staged")));
+    // In storage, and not reported.
+    a.memory.commit(staged[0].clone());
+    assert!(!a.partition.survey(&a.memory, LIMITS).unwrap());
+    let more = [stage(&mut a, "a", None), stage(&mut a, "c", None)];
+    a.partition.committed(Ticket(8), 2);
+    staged.into_iter().chain(more).for_each(|batch| a.memory.commit(batch));
+    while !a.partition.survey(&a.memory, LIMITS).unwrap() {}
+    let expected = |a: &Node| {
+        let mut tree = Tree::new(Secret::new(&[0; 32]), DEPTH);
+        for name in ["a", "b", "c", "d", "e", "z"] {
+            let entry = a.partition.read(&a.memory, &key(name)).unwrap();
+            tree.replace(&key(name), &Entry::default(), &entry);
+        }
+        Some(tree)
+    };
+    assert_eq!(a.partition.tree(), expected(&a).as_ref());
+    assert_eq!(a.partition.live_keys(), Some(4));
+    a.partition.committed(a.partition.ticket(), 3);
+    assert_eq!(a.partition.tree(), expected(&a).as_ref());
 }
 
 #[test]

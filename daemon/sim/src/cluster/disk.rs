@@ -159,6 +159,23 @@ impl Cluster {
         self.maybe_flush(place)
     }
 
+    /// Some node surveys one more page of a partition.
+    pub(super) fn survey_some(&mut self) -> Result<(), Broken> {
+        let Some(place) = self.some_node() else { return Ok(()) };
+        let index = self.some_partition();
+        self.survey(place, index)?;
+        Ok(())
+    }
+
+    /// Surveys one page; whether all are done.
+    pub(super) fn survey(&mut self, place: usize, index: usize) -> Result<bool, Broken> {
+        let limits = self.limits();
+        let node = &mut self.nodes[place];
+        let done = node.partitions[index].survey(&node.disk, limits)?;
+        node.touch(Touch::Staged);
+        Ok(done)
+    }
+
     /// Ends a node's process in good order and starts it from its disk.
     pub(super) fn restart(&mut self, place: usize) -> Result<(), Broken> {
         self.nodes[place].crash(usize::MAX);

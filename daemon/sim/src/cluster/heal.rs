@@ -37,6 +37,12 @@ impl Cluster {
             }
         }
         self.look()?;
+        for place in 0..self.nodes.len() {
+            for index in 0..self.shape.partitions {
+                while !self.survey(place, index)? {}
+            }
+        }
+        self.check()?;
         for round in 0..3 {
             self.exchange_all(round == 2)?;
             if round == 1 {

@@ -86,7 +86,7 @@ impl Cluster {
         Ok(self.envelope(place, from, index, body))
     }
 
-    fn limits(&self) -> PageLimits {
+    pub(super) fn limits(&self) -> PageLimits {
         // Pages stay small while things go wrong; healing has only to end.
         if self.healing { PageLimits { records: 8, bytes: 1 << 20 } } else { self.shape.limits }
     }

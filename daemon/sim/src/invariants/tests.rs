@@ -2,10 +2,15 @@
 
 use bytes::Bytes;
 use settle_core::clock::Clock;
+use settle_core::codec::Encode;
 use settle_core::dot::{Dot, Epoch, NodeId, Origin};
+use settle_core::entry::{Entry, Version};
+use settle_core::hlc::Hlc;
 use settle_core::key::Key;
-use settle_core::partition::Partition;
-use settle_store::SimDisk;
+use settle_core::merkle::{Secret, Tree};
+use settle_core::partition::{PageLimits, Partition};
+use settle_core::storage::{Batch, Table};
+use settle_store::{Disk, SimDisk};
 
 use super::residue::Leftover;
 use super::*;
@@ -111,6 +116,28 @@ fn replicas_that_differ_have_not_converged() {
     let agree = |a: &[View], b: &[View]| convergence::check(&oracle, [a, b].into_iter()).is_ok();
     assert!(agree(&put, &put.clone()));
     assert!(!agree(&put, &all) && !agree(&put, &silent) && !agree(&all, &silent));
+}
+
+#[test]
+fn a_tree_of_something_else_is_noticed() {
+    let origin = Origin { node: NodeId(1), epoch: Epoch(2) };
+    let disk = SimDisk::new();
+    let mut partition = Partition::open(Oracle::partition_id(0), origin, &disk, Vec::new()).unwrap();
+    let check = |partition: &Partition| trees::check(partition, &disk, history().keys.iter(), 0).is_ok();
+    assert!(partition.tree().is_none() && check(&partition));
+    assert!(partition.survey(&disk, PageLimits { records: 1, bytes: 1 }).unwrap() && check(&partition));
+    let mut row = Batch::default();
+    let entry = Entry {
+        siblings: vec![(dot(1), Version { stamp: Hlc(1), payload: Bytes::from_static(b"v") })],
+        ..Entry::default()
+    };
+    row.put(Table::Entry.key_row(Oracle::partition_id(0), &history().keys[0].key), entry.to_bytes());
+    disk.commit(&[row], true).unwrap();
+    assert!(!check(&partition), "a row that came by itself");
+    let (empty, mut other) = (Tree::new(Secret::new(&[1; 32]), 2), Tree::new(Secret::new(&[1; 32]), 2));
+    other.replace(&history().keys[0].key, &Entry::default(), &entry);
+    let pair = |same| trees::check_pair([Some(&empty), Some(&other)], same, [0, 1]).is_ok();
+    assert!(pair(false) && !pair(true) && trees::check_pair([Some(&empty), None], true, [0, 1]).is_ok());
 }
 
 #[test]
