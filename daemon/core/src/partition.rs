@@ -14,8 +14,8 @@
 //! The caller hands batches to storage in the order in which it got them, and after a failed one starts anew.
 
 mod apply;
-mod beside;
 mod cache;
+mod collect;
 mod exchange;
 mod freshness;
 mod full;
@@ -39,7 +39,7 @@ use crate::plant::{Plant, planted};
 use crate::storage::{Batch, Rows, StorageError, Table};
 
 pub use apply::{Applied, Delta};
-pub use beside::{Beside, Found, Overwriting};
+pub use collect::Collected;
 pub use exchange::{LogAnswer, LogPage, PageLimits};
 pub use freshness::Moment;
 pub use full::{FullPage, FullRequest, Progress};

@@ -30,14 +30,10 @@ pub enum Plant {
     SegmentRemovedUnspilled,
     /// The hash tree takes changes in when they are staged, not when they are durable.
     TreeUpdatedWhenStaged,
-    /// Versions that replicas report beside a write are left there.
-    FoundIsIgnored,
-    /// A delta that was seen before reports that nothing stands beside it.
-    FoundBeforeIsNothing,
-    /// A delta reports only what is shown beside it, not what was superseded here and may be shown elsewhere.
-    HiddenIsNotFound,
-    /// A write is restated without its value, as a delete of what was found beside it.
-    RestatedWithoutValue,
+    /// A coordinator is told of no write that it has not seen.
+    NothingIsCollected,
+    /// A coordinator is told only of what is shown, not of what was superseded there and may be shown elsewhere.
+    HiddenIsNotCollected,
 }
 
 /// All plants, for the simulator's list.
@@ -54,10 +50,8 @@ pub const ALL: &[Plant] = &[
     Plant::DeltaWithoutContext,
     Plant::SegmentRemovedUnspilled,
     Plant::TreeUpdatedWhenStaged,
-    Plant::FoundIsIgnored,
-    Plant::FoundBeforeIsNothing,
-    Plant::HiddenIsNotFound,
-    Plant::RestatedWithoutValue,
+    Plant::NothingIsCollected,
+    Plant::HiddenIsNotCollected,
 ];
 
 #[cfg(feature = "plant")]

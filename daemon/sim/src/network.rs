@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use settle_core::dot::{Dot, Epoch};
-use settle_core::partition::Beside;
+use settle_core::hlc::Hlc;
 
 use crate::rng::Rng;
 
@@ -29,8 +29,13 @@ pub struct Envelope {
 pub enum Body {
     /// A write.
     Delta(Bytes),
-    /// The receiver of a write holds it, and found this beside it.
-    Ack(Dot, Beside),
+    /// A question for what a write at quorum must supersede: which one, by key and operation, and what its coordinator
+    /// has seen.
+    Collect(usize, usize, Bytes),
+    /// Its answer: key, operation, dots and highest stamp.
+    Collected(usize, usize, Bytes, Hlc),
+    /// A write is durable at the sender.
+    Ack(Dot),
     /// A log exchange: the asking replica's clock.
     LogRequest(Bytes),
     /// Its answer.
@@ -78,7 +83,7 @@ pub enum Kind {
     /// Writes.
     #[default]
     Delta,
-    /// Acknowledgements of writes.
+    /// What writes at quorum ask for before, and their acknowledgements.
     Ack,
     /// Log exchanges.
     Log,
@@ -103,7 +108,7 @@ impl Body {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Delta(_) => Kind::Delta,
-            Self::Ack(..) => Kind::Ack,
+            Self::Collect(..) | Self::Collected(..) | Self::Ack(_) => Kind::Ack,
             Self::EchoRequest(_) | Self::EchoAnswer(_) => Kind::Echo,
             Self::LogRequest(_) | Self::LogPage(_) | Self::LogFull => Kind::Log,
             Self::FullRequest(_) | Self::FullPage(_) => Kind::Full,
@@ -115,7 +120,9 @@ impl Body {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Delta(_) => "delta",
-            Self::Ack(..) => "acknowledgement",
+            Self::Collect(..) => "collect",
+            Self::Collected(..) => "collected",
+            Self::Ack(_) => "acknowledgement",
             Self::LogRequest(_) => "log request",
             Self::LogPage(_) => "log page",
             Self::LogFull => "log is not enough",

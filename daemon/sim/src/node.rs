@@ -27,7 +27,7 @@ mod stages;
 mod waiting;
 
 use stages::Change;
-pub use waiting::{Quorum, Waiter, Waiting};
+pub use waiting::{Collecting, Quorum, Waiter, Waiting};
 
 /// A node.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub struct Node {
     waiting: VecDeque<Waiting>,
     /// Its writes that other replicas must hold too.
     pub quorums: Vec<Quorum>,
+    /// Its writes at quorum that are not made yet.
+    pub collecting: Vec<Collecting>,
     stamps: HybridClock,
     /// How far its wall clock is ahead of the slowest one, in milliseconds.
     ahead_ms: u64,
@@ -115,6 +117,7 @@ impl Node {
             synced: 0,
             waiting: VecDeque::new(),
             quorums: Vec::new(),
+            collecting: Vec::new(),
             stamps: HybridClock::default(),
             ahead_ms: shape.ahead_ms.get(place).copied().unwrap_or_default(),
         }
@@ -164,6 +167,7 @@ impl Node {
         self.synced = 0;
         self.waiting.clear();
         self.quorums.clear();
+        self.collecting.clear();
         self.partitions.clear();
         self.up = false;
     }

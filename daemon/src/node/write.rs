@@ -1,20 +1,23 @@
-//! The way of one write: stage it under a new dot, send it to every replica at once, answer when enough hold it durably;
-//! and overwrite first what they found beside it, if its level promises that.
+//! The way of one write: collect what its level acknowledged before, stage it under a new dot, send it to every
+//! replica at once, answer when enough hold it durably.
 
 use std::sync::Arc;
 
+use settle_core::clock::Clock;
 use settle_core::codec::Encode;
 use settle_core::context::ClientContext;
 use settle_core::entry::Version;
+use settle_core::hlc::Hlc;
 use settle_core::key::{Key, KeyHash, PartitionId};
 use settle_core::level::Level;
-use settle_core::partition::{Overwriting, Write, Written};
+use settle_core::partition::{Collected, Write, Written};
 use settle_core::value::register::{Resolver, Value};
-use tokio::time::Instant;
+use settle_wire::message::{Answer, Question};
+use tokio::time::{Instant, timeout_at};
 
 use super::commit::Waiter;
-use super::gather::Unavailable;
-use super::quorum::{Late, PeerAck, Quorum};
+use super::gather::{Unavailable, gather};
+use super::quorum::{PeerAck, Quorum};
 use super::{ChangeError, Node};
 
 /// The most bytes of versions that a write may leave under a key. An entry travels between nodes as a whole, in one
@@ -85,43 +88,20 @@ impl Node {
         let needed = request.level.needed(self.layout.load().replicas());
         self.require_alive(id, needed)?;
         self.observe(request.context.stamp);
-        let (deadline, resolver) = (request.deadline, request.resolver);
+        let mut context = request.context.clock.clone();
+        if needed > 1 && request.resolver == Resolver::Lww {
+            self.collect(id, &request, needed, &mut context).await?;
+        }
         let quorum = Quorum::new(needed);
-        let written = self.stage(request, &quorum)?;
+        let written = self.stage(request.key, request.value, request.resolver, context, &quorum)?;
         self.send(id, &written, &quorum);
-        let mut context = covering(hash, &written);
-        quorum.within(deadline).await.map_err(|late| late.with(&context))?;
-        if needed > 1 && resolver == Resolver::Lww {
-            self.overwrite(id, written, quorum, deadline, &mut context).await?;
+        let clock: Clock = [written.dot].into_iter().collect();
+        let stamp = written.delta.entry.stamp_max();
+        let context = ClientContext { key: Some(hash), clock, stamp };
+        match timeout_at(request.deadline, quorum.met()).await {
+            Ok(()) => Ok(context),
+            Err(_) => Err(WriteError::Late { acked: quorum.acked(), needed, context }),
         }
-        Ok(context)
-    }
-
-    /// Restates a write over what its level acknowledged before and this node has not seen.
-    async fn overwrite(
-        &self,
-        id: PartitionId,
-        mut written: Written,
-        mut quorum: Arc<Quorum>,
-        deadline: Instant,
-        context: &mut ClientContext,
-    ) -> Result<(), WriteError> {
-        let mut overwriting = Overwriting::default();
-        while let Some(beside) = overwriting.next(quorum.take_found()) {
-            quorum = Quorum::new(quorum.needed());
-            let again = self.change(
-                id,
-                |partition, transaction| partition.restate(transaction, written.delta, &beside),
-                |_| Waiter::Write(Arc::clone(&quorum)),
-            );
-            // The first one is written: from here on, no error says that nothing was.
-            written = again.map_err(|_| Late::of(&quorum).with(context))?;
-            self.send(id, &written, &quorum);
-            context.clock.add(written.dot);
-            quorum.within(deadline).await.map_err(|late| late.with(context))?;
-            context.clock.join(&beside);
-        }
-        Ok(())
     }
 
     /// Refuses a context that was read under another key, or that no read can have given out: it would let the write
@@ -153,9 +133,38 @@ impl Node {
         Ok(())
     }
 
-    fn stage(&self, request: WriteRequest, quorum: &Arc<Quorum>) -> Result<Written, WriteError> {
-        let WriteRequest { key, value, resolver, context: ClientContext { clock: context, .. }, .. } =
-            request;
+    /// `lww` at more than one replica: what was acknowledged at this level is overwritten, whatever wall clocks say,
+    /// so what others have seen of the key and the highest stamp are needed first.
+    async fn collect(
+        &self,
+        id: PartitionId,
+        request: &WriteRequest,
+        needed: usize,
+        context: &mut Clock,
+    ) -> Result<(), WriteError> {
+        let Some(known) = self.partition(id).map(|partition| partition.seen().clone()) else {
+            return Ok(());
+        };
+        let question = Question::Collect { partition: id, key: request.key.clone(), known };
+        let mut stamp_max = Hlc::default();
+        for answer in gather(self, id, needed, request.deadline, &question).await? {
+            if let Answer::Collected(Collected { dots, stamp }) = answer {
+                context.join(&dots);
+                stamp_max = stamp_max.max(stamp);
+            }
+        }
+        self.observe(stamp_max);
+        Ok(())
+    }
+
+    fn stage(
+        &self,
+        key: Key,
+        value: Option<Value>,
+        resolver: Resolver,
+        context: Clock,
+        quorum: &Arc<Quorum>,
+    ) -> Result<Written, WriteError> {
         let id = key.partition(self.partition_count());
         let payload = value.map(|value| value.to_payload());
         let written = self.change(
@@ -191,18 +200,5 @@ impl Node {
                 }
             }
         }
-    }
-}
-
-/// A context that covers a write.
-fn covering(key: KeyHash, written: &Written) -> ClientContext {
-    let clock = [written.dot].into_iter().collect();
-    ClientContext { key: Some(key), clock, stamp: written.delta.entry.stamp_max() }
-}
-
-impl Late {
-    /// The error of a write that `context` covers.
-    fn with(self, context: &ClientContext) -> WriteError {
-        WriteError::Late { acked: self.acked, needed: self.needed, context: context.clone() }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use settle_core::clock::Clock;
 use settle_core::key::{Key, PartitionId};
 use settle_core::layout::{Member, NameTaken};
-use settle_core::partition::{Delta, LogAnswer, PageLimits};
+use settle_core::partition::{Collected, Delta, LogAnswer, PageLimits};
 use settle_core::storage::StorageError;
 use settle_service::shutdown::Shutdown;
 use settle_wire::Limits;
@@ -80,12 +80,7 @@ impl PeerService {
         let applied = node
             .change(
                 partition,
-                |partition, transaction| {
-                    let applied = partition.apply(transaction, delta)?;
-                    // Under the lock, and so before the delta can be acknowledged.
-                    replies.beside(sequence, &applied.beside);
-                    Ok(applied)
-                },
+                |partition, transaction| partition.apply(transaction, delta),
                 |_| Waiter::Peer(Arc::clone(replies), sequence),
             )
             .map_err(|error| error.to_string())?;
@@ -98,6 +93,9 @@ impl PeerService {
         let answer = match question {
             Question::Read { partition, key } => {
                 self.entry(partition, &key).map(|(entry, clock)| Answer::Entry { entry, clock })
+            }
+            Question::Collect { partition, key, known } => {
+                self.collect(partition, &key, &known).map(Answer::Collected)
             }
             Question::Echo { since } => Ok(Answer::Echo(self.echo(since))),
             page @ (Question::PullLog { .. } | Question::PullFull { .. }) => {
@@ -113,6 +111,12 @@ impl PeerService {
             }
         };
         replies.answer(id, &or_failed(answer));
+    }
+
+    fn collect(&self, id: PartitionId, key: &Key, known: &Clock) -> Result<Collected, StorageError> {
+        let node = &self.0;
+        let partition = node.partition(id).ok_or_else(|| no_partition(id))?;
+        partition.collect(&*node.engine, key, known)
     }
 
     fn entry(
@@ -158,7 +162,7 @@ fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
             node.metrics.exchange.sent(page.entries.len());
             Ok(Answer::Full(page))
         }
-        Question::Read { .. } | Question::Echo { .. } => {
+        Question::Read { .. } | Question::Collect { .. } | Question::Echo { .. } => {
             Err(StorageError::Io("not a question for a page".to_owned()))
         }
     }

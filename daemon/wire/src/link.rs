@@ -9,7 +9,7 @@ use std::time::Duration;
 use settle_core::clock::Clock;
 use settle_core::entry::Entry;
 use settle_core::key::{Key, PartitionId};
-use settle_core::partition::{Beside, FullPage, FullRequest, LogAnswer};
+use settle_core::partition::{FullPage, FullRequest, LogAnswer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -25,9 +25,6 @@ use state::Shared;
 /// Who waits for a delta to be durable at the peer. Dropped without a call when the connection ends first; the write
 /// may be durable there nevertheless.
 pub trait Acked: Send + 'static {
-    /// The delta found something at the peer that it does not supersede. Comes before [`Acked::acked`].
-    fn beside(&self, beside: &Beside);
-
     /// Called once, on the connection's task: must be quick.
     fn acked(self);
 }
@@ -302,7 +299,6 @@ async fn read<W: Acked>(shared: &Shared<W>, reader: &mut FrameReader<impl AsyncR
         for message in Messages::new(frame) {
             let taken = match message {
                 Ok(Reply::Ack { upto }) => shared.acked(upto, &mut waiters),
-                Ok(Reply::Beside { sequence, beside }) => shared.beside(sequence, &beside),
                 Ok(Reply::Answer { id, answer }) => shared.answered(id, answer),
                 Err(error) => return Ended::BadMessage { offset, error },
             };

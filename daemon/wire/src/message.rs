@@ -4,10 +4,9 @@ mod answer;
 mod question;
 
 use bytes::Bytes;
-use settle_core::clock::Clock;
 use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_varint};
 use settle_core::key::PartitionId;
-use settle_core::partition::{Beside, Delta};
+use settle_core::partition::Delta;
 
 pub use answer::{Answer, EchoReply};
 pub use question::Question;
@@ -39,13 +38,6 @@ pub enum Reply {
         /// That sequence.
         upto: u64,
     },
-    /// What a delta found that it does not supersede; comes before the acknowledgement that covers the delta.
-    Beside {
-        /// The delta's sequence.
-        sequence: u64,
-        /// What it found.
-        beside: Beside,
-    },
     /// The answer to a question; answers come in any order.
     Answer {
         /// The question's id.
@@ -55,23 +47,23 @@ pub enum Reply {
     },
 }
 
-/// The first byte of a message. Numbers are never reused. (3 and 130 had a meaning once.)
+/// The first byte of a message. Numbers are never reused.
 mod tag {
     pub(super) const DELTA: u8 = 1;
     pub(super) const READ: u8 = 2;
+    pub(super) const COLLECT: u8 = 3;
     pub(super) const ECHO: u8 = 4;
     pub(super) const PULL_LOG: u8 = 5;
     pub(super) const PULL_FULL: u8 = 6;
 
     pub(super) const ACK: u8 = 128;
     pub(super) const ENTRY: u8 = 129;
+    pub(super) const COLLECTED: u8 = 130;
     pub(super) const ECHO_REPLY: u8 = 131;
     pub(super) const LOG_PAGE: u8 = 132;
     pub(super) const LOG_FULL: u8 = 133;
     pub(super) const FULL_PAGE: u8 = 134;
     pub(super) const FAILED: u8 = 135;
-    pub(super) const BESIDE: u8 = 136;
-    pub(super) const BESIDE_UNKNOWN: u8 = 137;
 }
 
 /// Appends a delta that is encoded already, so that one encoding serves all peers.
@@ -93,22 +85,6 @@ pub(crate) fn put_answer(out: &mut Vec<u8>, id: u64, answer: &Answer) {
     out.push(answer.tag());
     put_varint(out, id);
     answer.encode_body(out);
-}
-
-/// Appends what a delta found, if it found anything.
-pub(crate) fn put_beside(out: &mut Vec<u8>, sequence: u64, beside: &Beside) {
-    match beside {
-        Beside::Nothing => {}
-        Beside::Versions(dots) => {
-            out.push(tag::BESIDE);
-            put_varint(out, sequence);
-            dots.encode(out);
-        }
-        Beside::Unknown => {
-            out.push(tag::BESIDE_UNKNOWN);
-            put_varint(out, sequence);
-        }
-    }
 }
 
 impl Encode for Request {
@@ -140,7 +116,6 @@ impl Encode for Reply {
                 out.push(tag::ACK);
                 put_varint(out, *upto);
             }
-            Self::Beside { sequence, beside } => put_beside(out, *sequence, beside),
             Self::Answer { id, answer } => put_answer(out, *id, answer),
         }
     }
@@ -150,14 +125,6 @@ impl Decode for Reply {
     fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
         match input.u8()? {
             tag::ACK => Ok(Self::Ack { upto: input.varint()? }),
-            tag::BESIDE => {
-                let (sequence, dots) = (input.varint()?, Clock::decode(input)?);
-                if dots.is_empty() {
-                    return Err(DecodeError::Invalid("message: a delta that found nothing says nothing"));
-                }
-                Ok(Self::Beside { sequence, beside: Beside::Versions(dots) })
-            }
-            tag::BESIDE_UNKNOWN => Ok(Self::Beside { sequence: input.varint()?, beside: Beside::Unknown }),
             tag => Ok(Self::Answer { id: input.varint()?, answer: Answer::decode_body(tag, input)? }),
         }
     }

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use settle_core::partition::Beside;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -15,7 +14,7 @@ use crate::ended::Ended;
 use crate::frame::{BadMessage, FRAME_BYTES_MAX, FrameReader, Messages};
 use crate::hello::{self, Hello, HelloError, Refusal};
 use crate::limits::Limits;
-use crate::message::{Answer, Request, put_answer, put_beside};
+use crate::message::{Answer, Request, put_answer};
 use crate::outbox::{Outbox, PushError};
 use unacked::Unacked;
 
@@ -176,21 +175,6 @@ impl Replies {
     pub fn ack(&self, upto: u64) {
         self.outbox.ack(upto);
         self.acknowledged.notify_one();
-    }
-
-    /// Says what the delta with this sequence found that it does not supersede. To be called before the call of
-    /// [`Replies::ack`] that covers it.
-    pub fn beside(&self, sequence: u64, beside: &Beside) {
-        if *beside == Beside::Nothing {
-            return;
-        }
-        match self.outbox.push(|out| put_beside(out, sequence, beside)) {
-            Ok(()) | Err(PushError::Closed) => {}
-            // An acknowledgement without it would say that the delta found nothing.
-            Err(PushError::Full | PushError::TooLong(_)) => {
-                self.outbox.close(Ended::Slow(self.queued_bytes_max));
-            }
-        }
     }
 
     /// Ends the connection: for a delta that could not be taken, since a later acknowledgement would cover it.

@@ -14,7 +14,7 @@ use settle_core::dot::{Dot, DotRange, Epoch, NodeId, Origin};
 use settle_core::entry::{Entry, Version};
 use settle_core::hlc::Hlc;
 use settle_core::key::{Key, PartitionId};
-use settle_core::partition::{Beside, Delta, FullPage, FullRequest, LogAnswer, LogPage};
+use settle_core::partition::{Collected, Delta, FullPage, FullRequest, LogAnswer, LogPage};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -67,22 +67,11 @@ pub(crate) async fn sockets() -> (TcpStream, TcpStream) {
     (asking.unwrap(), answering.unwrap().0)
 }
 
-/// Added to the number of a delta that found something.
-pub(crate) const BESIDE: u64 = 1_000;
-
-/// Added to the number of a delta that may have found something.
-pub(crate) const BESIDE_UNKNOWN: u64 = 2_000;
-
-/// Sends the number of the delta that was acknowledged, or found something.
+/// Sends the number of the delta that was acknowledged.
 #[derive(Debug)]
 pub(crate) struct Waiter(pub(crate) u64, pub(crate) mpsc::UnboundedSender<u64>);
 
 impl Acked for Waiter {
-    fn beside(&self, beside: &Beside) {
-        let found = if *beside == Beside::Unknown { BESIDE_UNKNOWN } else { BESIDE };
-        let _ = self.1.send(found + self.0);
-    }
-
     fn acked(self) {
         // A test that has ended does not care.
         let _ = self.1.send(self.0);
@@ -195,6 +184,11 @@ fn partitions() -> impl Strategy<Value = PartitionId> {
 fn questions() -> impl Strategy<Value = Question> {
     prop_oneof![
         (partitions(), keys()).prop_map(|(partition, key)| Question::Read { partition, key }),
+        (partitions(), keys(), clocks()).prop_map(|(partition, key, known)| Question::Collect {
+            partition,
+            key,
+            known
+        }),
         any::<u64>().prop_map(|since| Question::Echo { since }),
         (partitions(), clocks()).prop_map(|(partition, clock)| Question::PullLog { partition, clock }),
         (partitions(), option::of(keys()), option::of(keys()), clocks()).prop_map(
@@ -217,6 +211,8 @@ fn answers() -> impl Strategy<Value = Answer> {
     let pages = (origins(), clocks(), option::of(keys()), option::of(keys()), pages());
     prop_oneof![
         (entries(), clocks()).prop_map(|(entry, clock)| Answer::Entry { entry, clock }),
+        (clocks(), any::<u64>())
+            .prop_map(|(dots, stamp)| Answer::Collected(Collected { dots, stamp: Hlc(stamp) })),
         echoes.prop_map(|(origin, tick, wall_ms, changed)| {
             Answer::Echo(EchoReply { origin, tick, wall_ms, changed })
         }),
@@ -236,10 +232,6 @@ fn answers() -> impl Strategy<Value = Answer> {
 pub(crate) fn replies() -> impl Strategy<Value = Reply> {
     prop_oneof![
         any::<u64>().prop_map(|upto| Reply::Ack { upto }),
-        (any::<u64>(), clocks()).prop_map(|(sequence, dots)| {
-            let beside = if dots.is_empty() { Beside::Unknown } else { Beside::Versions(dots) };
-            Reply::Beside { sequence, beside }
-        }),
         (any::<u64>(), answers()).prop_map(|(id, answer)| Reply::Answer { id, answer }),
     ]
 }

@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::plant::{Plant, planted};
 use crate::storage::StorageError;
 
-use super::{Before, Beside, Partition, StagedDots, Ticket, Transaction};
+use super::{Before, Partition, StagedDots, Ticket, Transaction};
 
 /// One write on its way to another replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,6 @@ pub struct Applied {
     pub concurrent: u64,
     /// The highest stamp among the versions received.
     pub stamp_max: Hlc,
-    /// Of a delta, what it does not supersede here; [`Beside::Nothing`] for a page.
-    pub beside: Beside,
     /// Of a page, the new writes and the conflicts of each key (a key may come several times); empty for a delta.
     pub of_keys: Vec<(Key, u64, u64)>,
 }
@@ -52,12 +50,9 @@ impl Partition {
         let stamp_max = delta.entry.stamp_max();
         // A dot that was seen has been kept or superseded, and so has its context: nothing is left to do.
         if delta.seen.dots().all(|dot| self.clock.has(dot)) && !planted(Plant::MergeWithoutImpliedContext) {
-            let siblings = self.before(transaction.rows, &delta.key)?.entry.siblings;
-            let beside = self.beside(delta, &siblings, true);
-            return Ok(Applied { ticket: self.ticket, stamp_max, beside, ..Applied::default() });
+            return Ok(Applied { ticket: self.ticket, stamp_max, ..Applied::default() });
         }
         let before = self.before(transaction.rows, &delta.key)?;
-        let met = delta.seen.dots().any(|dot| self.clock.has(dot) || before.context.has(dot));
         let none = Clock::new();
         let merged = self.merge_into(&before, &delta.entry, &none);
         let ticket = self.next_ticket();
@@ -66,12 +61,11 @@ impl Partition {
             fresh += u64::from(self.see(transaction, dot, &delta.key));
         }
         let concurrent = merged.concurrent;
-        let beside = self.beside(delta, &merged.siblings, met);
         let mut after = Entry { siblings: merged.siblings, context: before.context };
         after.context.join(&delta.entry.context);
         self.stage_entry(transaction, ticket, &delta.key, before.entry, after);
         self.staged.push_back((ticket, StagedDots::Range(delta.seen)));
-        Ok(Applied { ticket, fresh, concurrent, stamp_max, beside, of_keys: Vec::new() })
+        Ok(Applied { ticket, fresh, concurrent, stamp_max, of_keys: Vec::new() })
     }
 
     /// Merges an entry from elsewhere, whose context is its explicit one and `implied`, into one of this replica,

@@ -12,7 +12,7 @@ use crate::hlc::Hlc;
 use crate::merkle::{DEPTH, Secret, Tree};
 use crate::segment::Segments;
 
-mod beside;
+mod collect;
 
 /// Committed rows, in memory.
 #[derive(Default, Clone)]

@@ -76,26 +76,6 @@ impl Partition {
         Ok(Written { dot, ticket, concurrent, delta: Delta { key, entry, seen: DotRange::single(dot) } })
     }
 
-    /// Stages a write once more, under a new dot that supersedes the first, and also `beside`, which was found beside it
-    /// at other replicas. Nothing else changes: it supersedes nothing that was written in knowledge of the first, and
-    /// between it and what is concurrent to both its first stamp decides.
-    ///
-    /// # Errors
-    /// [`StorageError`] when the present entry cannot be read; nothing is staged then.
-    pub fn restate(
-        &mut self,
-        transaction: &mut Transaction<'_>,
-        first: Delta,
-        beside: &Clock,
-    ) -> Result<Written, StorageError> {
-        let Delta { key, entry, .. } = first;
-        let Entry { siblings, mut context } = entry;
-        context.join(beside);
-        let version = siblings.into_iter().next().map(|(_, version)| version);
-        let version = version.filter(|_| !planted(Plant::RestatedWithoutValue));
-        self.write(transaction, Write { key, version, context, over_all_seen: false })
-    }
-
     /// The next dot of this replica.
     fn mint(&mut self) -> Dot {
         self.counter += 1;

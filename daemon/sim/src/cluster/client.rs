@@ -39,6 +39,10 @@ impl Cluster {
             if with_context { self.sessions[session][key].clone() } else { ClientContext::default() };
         let quorum = self.shape.is_lww(key) && self.rng.chance(self.shape.quorum);
         let asked = Asked { place, key, operation: self.oracle.begin(key, quorum) };
+        if quorum {
+            self.ask_quorum(asked, session, context);
+            return if crash { self.crash(place) } else { Ok(()) };
+        }
         self.mint(asked, session, &context)?;
         if crash {
             if self.rng.chance(300) {
@@ -61,7 +65,12 @@ impl Cluster {
     }
 
     /// Stages the write, and sends it; its client waits.
-    fn mint(&mut self, asked: Asked, session: usize, context: &ClientContext) -> Result<(), Broken> {
+    pub(super) fn mint(
+        &mut self,
+        asked: Asked,
+        session: usize,
+        context: &ClientContext,
+    ) -> Result<(), Broken> {
         let Asked { place, key, operation } = asked;
         let lww = self.shape.is_lww(key);
         let history = &self.oracle.keys[key];
@@ -92,7 +101,7 @@ impl Cluster {
     }
 
     /// A write was staged: tells the oracle, sends the delta. Returns its number.
-    pub(super) fn made(
+    fn made(
         &mut self,
         asked: Asked,
         written: &Written,

@@ -119,8 +119,15 @@ impl Cluster {
                 self.take_delta(to, from, partition, &Delta::from_bytes(bytes)?)?;
                 None
             }
-            Body::Ack(dot, beside) => {
-                self.take_ack((to, from), partition, dot, &beside)?;
+            Body::Ack(dot) => {
+                self.take_ack((to, from), partition, dot)?;
+                None
+            }
+            Body::Collect(key, operation, known) => {
+                Some(self.serve_collect(to, partition, (key, operation), &Clock::from_bytes(known)?)?)
+            }
+            Body::Collected(key, operation, dots, stamp) => {
+                self.take_collected((to, from), (key, operation), &Clock::from_bytes(dots)?, stamp)?;
                 None
             }
             Body::LogRequest(bytes) => Some(self.serve_log(to, partition, &Clock::from_bytes(bytes)?)?),
@@ -160,9 +167,8 @@ impl Cluster {
         let node = &mut self.nodes[place];
         let applied = node.change(index, |partition, transaction| partition.apply(transaction, delta))?;
         node.observe(applied.stamp_max, self.now);
-        // The finding is of this instant; it is told once the delta is durable.
         for dot in delta.seen.dots() {
-            let waiter = Waiter::Coordinator(from, dot, applied.beside.clone());
+            let waiter = Waiter::Coordinator(from, dot);
             node.wait(Waiting { partition: index, ticket: applied.ticket, waiter });
         }
         self.maybe_flush(place)

@@ -1,13 +1,18 @@
-//! Writes at quorum: acknowledgements are counted, what replicas found is overwritten, and only then the client is told.
+//! Writes at quorum: what they must supersede is collected, then they are made, then acknowledgements are counted.
 
+use std::collections::BTreeSet;
+
+use settle_core::clock::Clock;
+use settle_core::codec::Encode;
+use settle_core::context::ClientContext;
 use settle_core::dot::Dot;
+use settle_core::hlc::Hlc;
 use settle_core::level::Level;
-use settle_core::partition::Beside;
 
 use crate::broken::Broken;
-use crate::invariants::overwritten;
+use crate::invariants::{durable, overwritten};
 use crate::network::{Body, Envelope, Kind};
-use crate::node::{Quorum, Waiter, Waiting};
+use crate::node::{Collecting, Quorum, Waiter, Waiting};
 use crate::view::View;
 
 use super::Cluster;
@@ -23,110 +28,119 @@ impl Cluster {
             match waiter {
                 Waiter::Client { key, write, session } => self.acknowledge(place, key, write, session),
                 Waiter::Own(dot) => self.count(place, partition, dot, None)?,
-                Waiter::Coordinator(to, dot, beside) => {
-                    self.send(place, to, partition, Body::Ack(dot, beside));
-                }
+                Waiter::Coordinator(to, dot) => self.send(place, to, partition, Body::Ack(dot)),
             }
         }
         Ok(())
     }
 
-    /// A node is told that `from` holds its write, and what was found there. The network may tell it twice.
+    /// A client wants a write at quorum: its coordinator asks everybody what it must supersede.
+    pub(super) fn ask_quorum(&mut self, asked: Asked, session: usize, context: ClientContext) {
+        let Asked { place, key, operation } = asked;
+        let partition = self.oracle.keys[key].partition;
+        let known = self.nodes[place].partitions[partition].seen().to_bytes();
+        let answered = BTreeSet::new();
+        self.nodes[place].collecting.push(Collecting {
+            partition,
+            key,
+            operation,
+            session,
+            context,
+            answered,
+        });
+        for other in (0..self.nodes.len()).filter(|other| *other != place) {
+            self.send(place, other, partition, Body::Collect(key, operation, known.clone()));
+        }
+    }
+
+    /// The answer to a coordinator.
+    pub(super) fn serve_collect(
+        &self,
+        place: usize,
+        index: usize,
+        (key, operation): (usize, usize),
+        known: &Clock,
+    ) -> Result<Body, Broken> {
+        let node = &self.nodes[place];
+        let collected = node.partitions[index].collect(&node.disk, &self.oracle.keys[key].key, known)?;
+        durable::check_told(&collected.dots, &node.views[index], place)?;
+        Ok(Body::Collected(key, operation, collected.dots.to_bytes(), collected.stamp))
+    }
+
+    /// A node is told what its write must supersede; when enough have told it, the write is made.
+    pub(super) fn take_collected(
+        &mut self,
+        (place, from): (usize, usize),
+        (key, operation): (usize, usize),
+        dots: &Clock,
+        stamp: Hlc,
+    ) -> Result<(), Broken> {
+        let needed = Level::Quorum.needed(self.nodes.len());
+        let all = &mut self.nodes[place].collecting;
+        let asked = all.iter().position(|asked| (asked.key, asked.operation) == (key, operation));
+        // It may be made already, or of an earlier life.
+        let Some(position) = asked else { return Ok(()) };
+        let asked = &mut all[position];
+        asked.context.clock.join(dots);
+        asked.context.stamp = asked.context.stamp.max(stamp);
+        asked.answered.insert(from);
+        if asked.answered.len() + 1 < needed || !self.oracle.has_room(key) {
+            return Ok(());
+        }
+        let Collecting { session, context, .. } = all.swap_remove(position);
+        self.mint(Asked { place, key, operation }, session, &context)?;
+        self.maybe_flush(place)
+    }
+
+    /// A node is told that `from` holds its write. The network may tell it twice.
     pub(super) fn take_ack(
         &mut self,
         (place, from): (usize, usize),
         index: usize,
         dot: Dot,
-        beside: &Beside,
     ) -> Result<(), Broken> {
-        self.trace.note(|| format!("node {from} holds {dot} and found {beside:?}"));
-        self.count(place, index, dot, Some((from, beside)))?;
-        self.maybe_flush(place)
+        self.trace.note(|| format!("node {from} holds {dot}"));
+        self.count(place, index, dot, Some(from))
     }
 
-    /// Counts a replica that holds a write of `place`: that node itself, or another with what it found.
-    fn count(
-        &mut self,
-        place: usize,
-        index: usize,
-        dot: Dot,
-        other: Option<(usize, &Beside)>,
-    ) -> Result<(), Broken> {
+    /// Counts a replica that holds a write of `place`: that node itself, or another.
+    fn count(&mut self, place: usize, index: usize, dot: Dot, other: Option<usize>) -> Result<(), Broken> {
         let needed = Level::Quorum.needed(self.nodes.len());
         let quorums = &mut self.nodes[place].quorums;
-        let named = quorums.iter().position(|quorum| quorum.partition == index && quorum.dot() == dot);
-        // It may be answered already, restated, or of an earlier life.
+        let named = quorums.iter().position(|quorum| quorum.partition == index && quorum.dot == dot);
+        // It may be answered already, or of an earlier life.
         let Some(position) = named else { return Ok(()) };
         let quorum = &mut quorums[position];
         match other {
-            Some((from, beside)) => {
-                quorum.found.add(beside);
+            Some(from) => {
                 quorum.holders.insert(from);
             }
             None => quorum.own = true,
         }
-        if quorum.is_met(needed) { self.met(place, position) } else { Ok(()) }
-    }
-
-    /// A quorum holds a write: it is restated over what was found, or its client is told.
-    fn met(&mut self, place: usize, position: usize) -> Result<(), Broken> {
-        let mut quorum = self.nodes[place].quorums.swap_remove(position);
-        let Some(beside) = quorum.overwriting.next(std::mem::take(&mut quorum.found)) else {
+        if quorum.is_met(needed) {
+            let quorum = quorums.swap_remove(position);
             self.answer(place, &quorum);
-            return Ok(());
-        };
-        let (key, partition) = (quorum.key, quorum.partition);
-        if !self.oracle.has_room(key) {
-            return Ok(());
         }
-        self.trace.note(|| format!("node {place} restates {} over {beside:?}", quorum.dot()));
-        let mut context = quorum.delta.entry.context.clone();
-        context.join(&beside);
-        let first = quorum.delta.clone();
-        let again = self.nodes[place]
-            .change(partition, |partition, transaction| partition.restate(transaction, first, &beside))?;
-        let payload = self.oracle.payload(key, quorum.operation);
-        let asked = Asked { place, key, operation: quorum.operation };
-        self.made(asked, &again, payload, &context, None)?;
-        let waiter = Waiter::Own(again.dot);
-        self.nodes[place].wait(Waiting { partition, ticket: again.ticket, waiter });
-        quorum.restated(again.delta, &beside);
-        self.nodes[place].quorums.push(quorum);
         Ok(())
     }
 
-    /// Deltas of a node that waits for a quorum reach one other node, and the acknowledgements come back, while
+    /// Questions and deltas of a node that writes at quorum reach one other node, and the answers come back, while
     /// nothing else moves: so writes are answered of which the others know nothing.
     pub(super) fn hurry(&mut self) -> Result<(), Broken> {
-        let waits = |place: &usize| !self.nodes[*place].quorums.is_empty();
+        let waits = |place: &usize| {
+            let node = &self.nodes[*place];
+            !node.quorums.is_empty() || !node.collecting.is_empty()
+        };
         let waiting: Vec<usize> = (0..self.nodes.len()).filter(waits).collect();
         let Some(place) = waiting.get(self.rng.below(waiting.len())).copied() else { return Ok(()) };
         let other = self.some_other(place);
-        if self.rng.chance(300) {
-            self.overtake(place, other)?;
-        }
         for _ in 0..HURRIED_MAX {
+            self.pass(place, other, Kind::Ack)?;
+            self.pass(other, place, Kind::Ack)?;
             self.pass(place, other, Kind::Delta)?;
             self.pass(other, place, Kind::Ack)?;
         }
         Ok(())
-    }
-
-    /// An exchange brings a write at quorum before its delta does; its receiver may write over it then.
-    fn overtake(&mut self, place: usize, other: usize) -> Result<(), Broken> {
-        let Some(quorum) = self.nodes[place].quorums.first() else { return Ok(()) };
-        let (index, key) = (quorum.partition, quorum.key);
-        if !self.nodes[other].up || self.network.is_cut(place, other) {
-            return Ok(());
-        }
-        let request = self.opening(other, place, index, false)?;
-        if let Some(answer) = self.receive(request)? {
-            self.accept(answer)?;
-        }
-        self.writer = (other, key, self.rng.below(self.shape.sessions));
-        self.check()?;
-        self.write(false)?;
-        self.check()
     }
 
     /// A message of `kind` between two nodes arrives, if there is one, and is taken to the receiver's disk.
@@ -149,8 +163,8 @@ impl Cluster {
         self.oracle.settle(self.now, key, operation);
         if self.rng.chance(500) {
             let context = &mut self.sessions[session][key];
-            context.clock.join(&quorum.context);
-            context.stamp = context.stamp.max(quorum.delta.entry.stamp_max());
+            context.clock.add(quorum.dot);
+            context.stamp = context.stamp.max(quorum.stamp);
         }
     }
 

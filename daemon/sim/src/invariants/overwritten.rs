@@ -1,7 +1,7 @@
 //! What a quorum acknowledged is overwritten by what a quorum acknowledges later, whatever wall clocks say: once an `lww`
 //! write or delete is acknowledged at quorum, no majority shows anything any more that was acknowledged at quorum before
-//! it began, and every majority shows its own value until something supersedes that. Restating a write must never make
-//! the last value vanish: two writers that find each other both overwrite, but one of them stays.
+//! it began, and every majority shows its own value until something supersedes that.
+//! Two writers that overwrite each other must never make the last value vanish.
 //!
 //! What was overwritten must not be among the siblings at all, so it does not matter which of them stamps choose.
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use settle_core::clock::Clock;
+use settle_core::context::ClientContext;
 use settle_core::dot::Dot;
-use settle_core::partition::{Beside, Delta, Found, Overwriting, Ticket, Written};
+use settle_core::hlc::Hlc;
+use settle_core::partition::{Ticket, Written};
 
 /// Somebody waits for a change.
 #[derive(Debug, Clone)]
@@ -31,8 +32,8 @@ pub enum Waiter {
     },
     /// The quorum of a write of this node.
     Own(Dot),
-    /// The coordinator of a delta, at this place; with what the delta found.
-    Coordinator(usize, Dot, Beside),
+    /// The coordinator of a delta, at this place.
+    Coordinator(usize, Dot),
 }
 
 /// A write at quorum that is not answered yet.
@@ -46,18 +47,31 @@ pub struct Quorum {
     pub operation: usize,
     /// The client's session.
     pub session: usize,
-    /// What was sent last.
-    pub delta: Delta,
-    /// What the client's context will cover.
-    pub context: Clock,
-    /// Whether this node holds what was sent last.
+    /// The write's name.
+    pub dot: Dot,
+    /// Its stamp.
+    pub stamp: Hlc,
+    /// Whether this node holds it.
     pub own: bool,
     /// The other nodes that do, by place.
     pub holders: BTreeSet<usize>,
-    /// What was found beside it.
-    pub found: Found,
-    /// What there is to do about that.
-    pub overwriting: Overwriting,
+}
+
+/// A write at quorum that is not made yet: its coordinator asks what it must supersede.
+#[derive(Debug)]
+pub struct Collecting {
+    /// The partition's index.
+    pub partition: usize,
+    /// The key's index.
+    pub key: usize,
+    /// What the client asked for, by its number among the key's.
+    pub operation: usize,
+    /// The client's session.
+    pub session: usize,
+    /// What the client has seen, and what was collected so far.
+    pub context: ClientContext,
+    /// Who has answered, by place.
+    pub answered: BTreeSet<usize>,
 }
 
 impl Quorum {
@@ -69,33 +83,16 @@ impl Quorum {
             key,
             operation,
             session,
-            context: [written.dot].into_iter().collect(),
-            delta: written.delta,
+            dot: written.dot,
+            stamp: written.delta.entry.stamp_max(),
             own: false,
             holders: BTreeSet::new(),
-            found: Found::default(),
-            overwriting: Overwriting::default(),
         }
-    }
-
-    /// The name of what was sent last.
-    #[must_use]
-    pub const fn dot(&self) -> Dot {
-        Dot { origin: self.delta.seen.origin, counter: self.delta.seen.first }
     }
 
     /// Whether `needed` replicas hold it, this node among them.
     #[must_use]
     pub fn is_met(&self, needed: usize) -> bool {
         self.own && self.holders.len() + 1 >= needed
-    }
-
-    /// It was restated: whatever was counted is void.
-    pub fn restated(&mut self, delta: Delta, over: &Clock) {
-        self.delta = delta;
-        self.own = false;
-        self.holders.clear();
-        self.context.add(self.dot());
-        self.context.join(over);
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use settle_core::key::PartitionId;
-use settle_core::partition::Beside;
 use tokio::sync::oneshot;
 
 use super::Acked;
@@ -82,19 +81,6 @@ impl<W: Acked> Shared<W> {
         deltas.acked += count as u64;
         drop(deltas);
         scratch.drain(..).flatten().for_each(Acked::acked);
-        Ok(())
-    }
-
-    /// Tells the waiter of a delta what it found.
-    pub(super) fn beside(&self, sequence: u64, beside: &Beside) -> Result<(), &'static str> {
-        let deltas = lock(&self.deltas);
-        let ahead = sequence.checked_sub(deltas.acked + 1).and_then(|ahead| usize::try_from(ahead).ok());
-        let Some(waiter) = ahead.and_then(|ahead| deltas.waiters.get(ahead)) else {
-            return Err("a finding of a delta that is not on its way");
-        };
-        if let Some(waiter) = waiter {
-            waiter.beside(beside);
-        }
         Ok(())
     }
 

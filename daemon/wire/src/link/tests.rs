@@ -3,14 +3,13 @@
 use std::future::Future;
 
 use settle_core::codec::Encode;
-use settle_core::dot::Dot;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::message::Request;
-use crate::testing::{BESIDE, BESIDE_UNKNOWN, LONG, Node, Waiter, delta, frame, hello, sockets};
+use crate::testing::{LONG, Node, Waiter, delta, frame, hello, sockets};
 
 type TestLink = Arc<Link<Waiter>>;
 
@@ -64,30 +63,6 @@ async fn acknowledgements_resolve_waiters_in_order_and_the_rest_is_dropped_at_th
     within(link.closed()).await;
     assert_eq!(link.send_delta(PartitionId(1), b"", None), Err(PushError::Closed));
     assert!(link.is_closed());
-}
-
-#[tokio::test]
-async fn a_finding_reaches_its_delta_before_the_acknowledgement_and_none_but_those_on_their_way() {
-    let (link, mut peer) = played(Limits::default()).await;
-    let mut heard = send(&link, 3);
-    hear(&mut peer, 3).await;
-    let versions =
-        Beside::Versions([hello("").origin].map(|origin| Dot { origin, counter: 1 }).into_iter().collect());
-    say(
-        &mut peer,
-        &[
-            Reply::Beside { sequence: 3, beside: Beside::Unknown },
-            Reply::Beside { sequence: 2, beside: versions.clone() },
-            Reply::Ack { upto: 2 },
-        ],
-    )
-    .await;
-    for expected in [BESIDE_UNKNOWN + 3, BESIDE + 2, 1, 2] {
-        assert_eq!(within(heard.recv()).await, Some(expected));
-    }
-    // Of one that was acknowledged before, as of one never sent, it comes too late to matter: the peer is confused.
-    say(&mut peer, &[Reply::Beside { sequence: 2, beside: versions }]).await;
-    assert!(matches!(within(link.closed()).await, Ended::Violation(_)));
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! Answers.
 
 use settle_core::clock::Clock;
-use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_varint};
+use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_u64, put_varint};
 use settle_core::dot::Origin;
 use settle_core::entry::Entry;
+use settle_core::hlc::Hlc;
 use settle_core::key::PartitionId;
-use settle_core::partition::{FullPage, LogAnswer, LogPage};
+use settle_core::partition::{Collected, FullPage, LogAnswer, LogPage};
 
 use super::{partition, put_partition, tag, text};
 
@@ -19,6 +20,8 @@ pub enum Answer {
         /// The rest of its context.
         clock: Clock,
     },
+    /// What a write must supersede.
+    Collected(Collected),
     /// Which durable clocks have changed.
     Echo(EchoReply),
     /// A page of a log exchange, or the advice to ask for everything.
@@ -46,6 +49,7 @@ impl Answer {
     pub(super) const fn tag(&self) -> u8 {
         match self {
             Self::Entry { .. } => tag::ENTRY,
+            Self::Collected(_) => tag::COLLECTED,
             Self::Echo(_) => tag::ECHO_REPLY,
             Self::Log(LogAnswer::Page(_)) => tag::LOG_PAGE,
             Self::Log(LogAnswer::Full) => tag::LOG_FULL,
@@ -60,6 +64,10 @@ impl Answer {
                 entry.encode(out);
                 clock.encode(out);
             }
+            Self::Collected(Collected { dots, stamp }) => {
+                dots.encode(out);
+                put_u64(out, stamp.0);
+            }
             Self::Echo(reply) => reply.encode(out),
             Self::Log(LogAnswer::Page(page)) => page.encode(out),
             Self::Log(LogAnswer::Full) => {}
@@ -71,6 +79,10 @@ impl Answer {
     pub(super) fn decode_body(tag: u8, input: &mut Reader) -> Result<Self, DecodeError> {
         match tag {
             tag::ENTRY => Ok(Self::Entry { entry: Entry::decode(input)?, clock: Clock::decode(input)? }),
+            tag::COLLECTED => {
+                let (dots, stamp) = (Clock::decode(input)?, Hlc(input.u64()?));
+                Ok(Self::Collected(Collected { dots, stamp }))
+            }
             tag::ECHO_REPLY => Ok(Self::Echo(EchoReply::decode(input)?)),
             tag::LOG_PAGE => Ok(Self::Log(LogAnswer::Page(LogPage::decode(input)?))),
             tag::LOG_FULL => Ok(Self::Log(LogAnswer::Full)),

@@ -17,6 +17,15 @@ pub enum Question {
         /// The key.
         key: Key,
     },
+    /// What a write must supersede that its coordinator has not seen: [`super::Answer::Collected`].
+    Collect {
+        /// The key's partition.
+        partition: PartitionId,
+        /// The key.
+        key: Key,
+        /// All that the coordinator has seen.
+        known: Clock,
+    },
     /// Which durable clocks have changed: [`super::Answer::Echo`].
     Echo {
         /// The tick of the answer that changes are relative to; 0 asks for everything.
@@ -42,6 +51,7 @@ impl Question {
     pub(super) const fn tag(&self) -> u8 {
         match self {
             Self::Read { .. } => tag::READ,
+            Self::Collect { .. } => tag::COLLECT,
             Self::Echo { .. } => tag::ECHO,
             Self::PullLog { .. } => tag::PULL_LOG,
             Self::PullFull { .. } => tag::PULL_FULL,
@@ -53,6 +63,11 @@ impl Question {
             Self::Read { partition, key } => {
                 put_partition(out, *partition);
                 key.encode(out);
+            }
+            Self::Collect { partition, key, known } => {
+                put_partition(out, *partition);
+                key.encode(out);
+                known.encode(out);
             }
             Self::Echo { since } => put_varint(out, *since),
             Self::PullLog { partition, clock } => {
@@ -69,6 +84,10 @@ impl Question {
     pub(super) fn decode_body(tag: u8, input: &mut Reader) -> Result<Self, DecodeError> {
         match tag {
             tag::READ => Ok(Self::Read { partition: partition(input)?, key: Key::decode(input)? }),
+            tag::COLLECT => {
+                let (partition, key) = (partition(input)?, Key::decode(input)?);
+                Ok(Self::Collect { partition, key, known: Clock::decode(input)? })
+            }
             tag::ECHO => Ok(Self::Echo { since: input.varint()? }),
             tag::PULL_LOG => Ok(Self::PullLog { partition: partition(input)?, clock: Clock::decode(input)? }),
             tag::PULL_FULL => {
