@@ -95,7 +95,7 @@ impl Cluster {
             if self.rng.chance(100) {
                 self.sessions[session][key].clock.add(dot);
             }
-            self.nodes[place].quorums.push(Quorum::new(partition, key, operation, session, written));
+            self.nodes[place].quorums.push(Quorum::new(partition, key, operation, session, &written));
         }
         Ok(())
     }

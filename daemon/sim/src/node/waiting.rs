@@ -77,7 +77,7 @@ pub struct Collecting {
 impl Quorum {
     /// Of a write that was just staged.
     #[must_use]
-    pub fn new(partition: usize, key: usize, operation: usize, session: usize, written: Written) -> Self {
+    pub fn new(partition: usize, key: usize, operation: usize, session: usize, written: &Written) -> Self {
         Self {
             partition,
             key,
