@@ -73,10 +73,12 @@ fn too_few_replicas_and_deadlines_say_what_became_of_the_write() {
     let replicas = Replicas::start(3);
     let settle = Settle::of(&replicas.nodes[0]);
     settle.ok(&["put", "k", "v", "--level", "all", "--timeout", "20s"]);
+    // A write without a context to a bucket of siblings asks nobody before it is made.
+    let write = ["put", "k", "late", "-b", "profiles", "--level", "quorum", "--timeout", "10ms"];
     let peers = || replicas.nodes[1..].iter().map(|peer| &peer.process);
     eventually("a write that is cut short", || {
         peers().for_each(Process::freeze);
-        let late = settle.run(&["put", "k", "late", "--level", "quorum", "--timeout", "10ms"]);
+        let late = settle.run(&write);
         let parts = ["the deadline passed", "\n  it may still take effect: check before you repeat it"];
         if late.code == Some(1) && parts.iter().all(|part| late.said.contains(part)) {
             return Ok(());
