@@ -1,15 +1,18 @@
 //! The program's own admin calls: `/v1/status`, `/v1/members`, `/v1/lag`.
 
+mod paths;
+
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use settle_service::admin::{method_not_allowed, not_found};
+use settle_service::admin::method_not_allowed;
 use settle_service::http::{Handler, Request, Response, json as json_reply};
 
 use crate::clock;
 use crate::config::Advertised;
 use crate::node::Node;
+use crate::peer::buckets::{Mismatch, Rules};
 
 /// Answers operators and sidecars.
 pub(crate) struct AdminApi {
@@ -25,13 +28,25 @@ impl Handler for AdminApi {
             "/v1/status" => Self::status,
             "/v1/members" => Self::members,
             "/v1/lag" => Self::lag,
-            _ => return not_found(),
+            _ => return paths::elsewhere(self, &request),
         };
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return method_not_allowed("GET, HEAD");
         }
         json_reply(StatusCode::OK, &answer(self))
     }
+}
+
+/// What this node and another one declare differently.
+fn bucket_mismatches(node: &Node) -> Vec<Value> {
+    let rules =
+        |rules: Option<Rules>| rules.map(|rules| json!({ "type": rules.kind, "resolver": rules.resolver }));
+    let mismatches = node.bucket_mismatches().into_iter();
+    mismatches
+        .map(|(peer, Mismatch { bucket, here, there })| {
+            json!({ "peer": peer, "bucket": bucket, "here": rules(here), "there": rules(there) })
+        })
+        .collect()
 }
 
 impl AdminApi {
@@ -54,6 +69,7 @@ impl AdminApi {
             "uptime_seconds": clock::between(node.started, clock::now()).as_secs_f64(),
             "ready": reasons.is_empty(),
             "not_ready": reasons,
+            "bucket_mismatches": bucket_mismatches(node),
             "partitions": totals.partitions,
             "partitions_syncing": totals.syncing,
             "keys": totals.keys,

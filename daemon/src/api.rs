@@ -4,6 +4,7 @@ mod keys;
 mod kv;
 mod metrics;
 mod params;
+mod paths;
 mod problem;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
 use settle_core::level::Level;
-use settle_service::admin::{method_not_allowed, not_found};
+use settle_service::admin::method_not_allowed;
 use settle_service::http::{Handler, Request, Response};
 use settle_service::metrics::{MetricError, Metrics};
 
@@ -21,18 +22,13 @@ use crate::node::Node;
 
 use metrics::{CallMetrics, Op};
 use params::{Params, asked_level, percent_decode};
+use paths::Route;
 
 /// Answers clients.
 pub(crate) struct Api {
     node: Arc<Node>,
     metrics: CallMetrics,
     in_progress: AtomicUsize,
-}
-
-/// A request's path, taken apart.
-enum Route<'a> {
-    Kv { bucket: &'a str, key: &'a str },
-    Keys { bucket: &'a str },
 }
 
 /// A data call, taken apart as far as it could be.
@@ -54,8 +50,10 @@ impl Api {
     async fn route(&self, request: Request) -> Response {
         // Shares the request's bytes; the request itself goes on to where its body is read.
         let uri = request.uri().clone();
-        let Some(route) = parse_path(uri.path()) else { return not_found() };
+        let Some(route) = Route::parse(uri.path()) else { return paths::not_found(&self.node, uri.path()) };
         match (route, request.method()) {
+            (Route::Index, &Method::GET | &Method::HEAD) => paths::index(&self.node),
+            (Route::Index, _) => method_not_allowed("GET, HEAD"),
             (Route::Keys { bucket }, &Method::GET) => self.measured(Op::Keys, bucket, "", request).await,
             (Route::Keys { .. }, _) => method_not_allowed("GET"),
             (Route::Kv { bucket, key }, method) => {
@@ -138,16 +136,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn parse_path(path: &str) -> Option<Route<'_>> {
-    let mut parts = path.strip_prefix("/v1/")?.split('/');
-    let route = match (parts.next()?, parts.next()?, parts.next()) {
-        ("kv", bucket, Some(key)) => Route::Kv { bucket, key },
-        ("keys", bucket, None) => Route::Keys { bucket },
-        _ => return None,
-    };
-    parts.next().is_none().then_some(route)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod secret;
 use std::path::Path;
 
 use settle_service::config::{ConfigErrors, Reader, environment};
+use settle_service::reload::Changes;
 use settle_service::telemetry::Settings;
 
 pub use boot::{Advertise, Advertised, Boot, Cluster, Listen, Node};
@@ -59,11 +60,10 @@ impl Config {
         reader.default_config()
     }
 
-    /// The keys that differ between this configuration and `new` and need a restart; empty when `new` can be taken
-    /// while running.
+    /// The keys in which `new` differs from this configuration.
     #[must_use]
-    pub fn boot_changes(&self, new: &Self) -> Vec<String> {
-        self.boot.changes(&new.boot)
+    pub fn changes(&self, new: &Self) -> Changes {
+        Changes { live: self.live.changes(&new.live), boot: self.boot.changes(&new.boot) }
     }
 
     /// What to log and where to send traces; of these only the log level is live.
@@ -77,6 +77,7 @@ impl Config {
     }
 
     fn read(reader: &mut Reader) -> Self {
+        reader.belongs_to("settle-sidecar", &["target", "probe", "thresholds", "listen.http"]);
         let mut boot = Boot::read(reader);
         let mut live = LiveConfig::read(reader);
         (boot.buckets, live.buckets) = bucket::read(reader);

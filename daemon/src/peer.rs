@@ -3,6 +3,7 @@
 //! Between two nodes there are two connections, one asked over by each side. Deltas and questions go out on one's
 //! own connection, acknowledgements and answers come back on it.
 
+pub(crate) mod buckets;
 pub(crate) mod link;
 pub(crate) mod listen;
 
@@ -16,6 +17,7 @@ use settle_core::dot::{Epoch, NodeId, Origin};
 use settle_core::key::PartitionId;
 use settle_core::layout::Member;
 use settle_core::partition::Moment;
+use settle_wire::hello::DeclaredBucket;
 use settle_wire::link::Link;
 use tokio::sync::Notify;
 
@@ -48,6 +50,8 @@ pub(crate) struct Peer {
     epoch: AtomicU64,
     heard: ArcSwapOption<Seen>,
     contact: ArcSwap<Contact>,
+    /// The buckets that it declares, as it told in its last handshake; empty before that.
+    buckets: ArcSwap<Vec<DeclaredBucket>>,
     /// Told when an exchange with this peer should not wait for its turn.
     pub(crate) behind: Notify,
 }
@@ -76,6 +80,7 @@ impl Peer {
             epoch: AtomicU64::new(0),
             heard: ArcSwapOption::empty(),
             contact: ArcSwap::from_pointee(Contact::default()),
+            buckets: ArcSwap::default(),
             behind: Notify::new(),
         }
     }

@@ -29,7 +29,7 @@ use crate::config::{Advertised, Config, Listen};
 use crate::metrics::register_state;
 use crate::node::commit::{Staged, drive};
 use crate::node::{Node, part};
-use crate::peer::{Peer, link, listen};
+use crate::peer::{self, Peer, link, listen};
 use crate::watched::{watched, watched_or};
 use crate::worker::gossip::{self, Gossip, Seen, Tuning};
 use crate::worker::{anti_entropy, echo, upkeep};
@@ -194,7 +194,7 @@ fn reloader(
         vec![file],
         node.config.clone(),
         move || Config::load(Some(&path)),
-        Config::boot_changes,
+        Config::changes,
         move |config: &Config| {
             if let Err(error) = telemetry.set_level(&config.live.log) {
                 tracing::error!(%error, "log level not changed");
@@ -282,6 +282,7 @@ fn hello(node: &Node, identity: &Identity, advertised: &Advertised) -> Hello {
         admin: advertised.admin.clone(),
         peer: advertised.peer.clone(),
         fence: 0,
+        buckets: peer::buckets::declared(&node.config.load().boot.buckets),
     }
 }
 

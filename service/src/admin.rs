@@ -99,12 +99,10 @@ impl<H: Handler> Admin<H> {
             let problem = Problem::new("nothing-to-reload", 409, "There is nothing to reload");
             return problem.detail("the program runs on built-in defaults").into_response();
         };
-        match reloader.reload().await {
-            Ok(()) => text(StatusCode::OK, "reloaded\n"),
-            Err(error) => {
-                tracing::error!(cause = "POST /-/reload", %error, "configuration refused");
-                refusal(&error)
-            }
+        match reloader.reload("POST /-/reload").await {
+            Ok(changed) if changed.is_empty() => text(StatusCode::OK, "reloaded; nothing changed\n"),
+            Ok(changed) => text(StatusCode::OK, format!("reloaded; changed: {}\n", changed.join(", "))),
+            Err(error) => refusal(&error),
         }
     }
 }
@@ -143,9 +141,9 @@ pub fn method_not_allowed(allowed: &'static str) -> Response {
         .into_response()
 }
 
-/// 404 for a path nobody serves.
-pub fn not_found() -> Response {
-    Problem::new("not-found", 404, "There is nothing at this path").into_response()
+/// 404 for a path nobody serves; `hint` says where to look instead.
+pub fn not_found(hint: impl Into<String>) -> Response {
+    Problem::new("not-found", 404, "There is nothing at this path").detail(hint).into_response()
 }
 
 #[cfg(test)]

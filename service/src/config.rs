@@ -17,6 +17,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use parse::{parse_duration, parse_host_port, parse_size};
 pub use reader::Reader;
 pub use source::environment;
+pub use value::shown;
 
 #[cfg(test)]
 mod tests;

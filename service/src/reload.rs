@@ -33,14 +33,26 @@ pub struct Live<T>(Arc<ArcSwap<T>>);
 #[derive(Clone)]
 pub struct Reloader(Arc<Inner>);
 
+/// One attempt to load the configuration; gives the keys that changed.
+type Attempt = Box<dyn Fn() -> Result<Vec<String>, ReloadError> + Send + Sync>;
+
 struct Inner {
     files: Vec<PathBuf>,
     /// What the files held when the program started.
     at_start: Option<u64>,
     /// Held during a reload: two at once could store the older one last.
-    attempt: Mutex<Box<dyn Fn() -> Result<(), ReloadError> + Send + Sync>>,
+    attempt: Mutex<Attempt>,
     successful: Gauge,
     succeeded_at: Gauge,
+}
+
+/// The keys in which two configurations differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Those that take effect at once.
+    pub live: Vec<String>,
+    /// Those that need a restart.
+    pub boot: Vec<String>,
 }
 
 /// Why the running configuration stays as it is.
@@ -91,9 +103,9 @@ impl<T> Clone for Live<T> {
 // === impl Reloader ===
 
 impl Reloader {
-    /// `parse` reads and validates the whole configuration anew; `boot_changes` names the keys that
-    /// differ between the running and the new one and need a restart; `applied` is told of every new
-    /// configuration once it is in place (to set the log level, say) and cannot refuse it.
+    /// `parse` reads and validates the whole configuration anew; `changes` names the keys that differ
+    /// between the running and the new one; `applied` is told of every new configuration once it is in
+    /// place (to set the log level, say) and cannot refuse it.
     ///
     /// `files` are watched by [`Reloader::watch`]: the configuration and what it refers to.
     pub fn new<T: Send + Sync + 'static>(
@@ -101,18 +113,18 @@ impl Reloader {
         files: Vec<PathBuf>,
         live: Live<T>,
         parse: impl Fn() -> Result<T, ConfigErrors> + Send + Sync + 'static,
-        boot_changes: impl Fn(&T, &T) -> Vec<String> + Send + Sync + 'static,
+        changes: impl Fn(&T, &T) -> Changes + Send + Sync + 'static,
         applied: impl Fn(&T) + Send + Sync + 'static,
     ) -> Result<Self, MetricError> {
         let attempt = move || {
             let new = parse()?;
-            let changes = boot_changes(&live.load(), &new);
-            if !changes.is_empty() {
-                return Err(ReloadError::NeedsRestart(changes));
+            let changes = changes(&live.load(), &new);
+            if !changes.boot.is_empty() {
+                return Err(ReloadError::NeedsRestart(changes.boot));
             }
             live.store(new);
             applied(&live.load());
-            Ok(())
+            Ok(changes.live)
         };
         let successful = metrics.gauges(
             "settle_config_last_reload_successful",
@@ -136,14 +148,23 @@ impl Reloader {
         Ok(reloader)
     }
 
-    /// One attempt, now. Reads files, so it runs beside the async workers.
-    pub async fn reload(&self) -> Result<(), ReloadError> {
+    /// One attempt, now, for this cause. Logs the outcome, and returns the keys that changed. Reads files,
+    /// so it runs beside the async workers.
+    pub async fn reload(&self, cause: &str) -> Result<Vec<String>, ReloadError> {
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || inner.reload()).await.unwrap_or_else(|error| {
+        let outcome = tokio::task::spawn_blocking(move || inner.reload()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "reload panicked");
             self.0.successful.set(0.0);
             Err(ReloadError::Interrupted)
-        })
+        });
+        match &outcome {
+            Ok(changed) if changed.is_empty() => {
+                tracing::info!(cause, "configuration reloaded, nothing changed");
+            }
+            Ok(changed) => tracing::info!(cause, changed = changed.join(", "), "configuration reloaded"),
+            Err(error) => tracing::error!(cause, %error, "configuration refused"),
+        }
+        outcome
     }
 
     /// Reloads on SIGHUP and whenever a watched file changed, until `shutdown`.
@@ -165,10 +186,8 @@ impl Reloader {
                     "file change"
                 }
             };
-            match self.reload().await {
-                Ok(()) => tracing::info!(cause, "configuration reloaded"),
-                Err(error) => tracing::error!(cause, %error, "configuration refused"),
-            }
+            // It was logged, and there is nobody to answer.
+            let _outcome = self.reload(cause).await;
         }
     }
 }
@@ -176,11 +195,11 @@ impl Reloader {
 // === impl Inner ===
 
 impl Inner {
-    fn reload(&self) -> Result<(), ReloadError> {
+    fn reload(&self) -> Result<Vec<String>, ReloadError> {
         let attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = attempt();
         match outcome {
-            Ok(()) => self.note_success(),
+            Ok(_) => self.note_success(),
             Err(_) => self.successful.set(0.0),
         }
         outcome

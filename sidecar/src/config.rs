@@ -8,12 +8,31 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use settle_service::config::{ConfigErrors, Reader, environment};
+use settle_service::config::{ConfigErrors, Reader, environment, shown};
+use settle_service::reload::Changes;
 use settle_service::telemetry;
 use settle_wire::http::{BadBase, Base};
 
 pub use name::ProberName;
 pub use thresholds::{Objective, Thresholds};
+
+/// What the daemon reads and the sidecar does not, for whoever mixes their files up.
+const OF_THE_DAEMON: [&str; 14] = [
+    "node",
+    "listen.api",
+    "listen.peer",
+    "listen.admin",
+    "advertise",
+    "cluster",
+    "consistency",
+    "storage",
+    "hints",
+    "anti_entropy",
+    "echo",
+    "read_repair",
+    "limits",
+    "bucket",
+];
 
 /// Everything that a file or the environment can set.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,8 +112,22 @@ impl Config {
         reader.default_config()
     }
 
-    /// The keys that differ and only take effect with a restart.
-    pub fn boot_changes(old: &Self, new: &Self) -> Vec<String> {
+    /// The keys in which they differ.
+    pub fn changes(old: &Self, new: &Self) -> Changes {
+        let mut live = old.probe.changes(&new.probe);
+        let thresholds = Objective::ALL.into_iter();
+        let changed = thresholds.filter(|objective| {
+            old.thresholds.of(*objective).to_bits() != new.thresholds.of(*objective).to_bits()
+        });
+        live.extend(changed.map(|objective| format!("thresholds.{}", objective.name())));
+        if old.telemetry.log != new.telemetry.log {
+            live.push("telemetry.log".to_owned());
+        }
+        Changes { live, boot: Self::boot_changes(old, new) }
+    }
+
+    /// Those that only take effect with a restart.
+    fn boot_changes(old: &Self, new: &Self) -> Vec<String> {
         let (before, after) = (&old.boot, &new.boot);
         let (sent, sends) = (&old.telemetry, &new.telemetry);
         let changes = [
@@ -109,6 +142,7 @@ impl Config {
     }
 
     fn read(reader: &mut Reader) -> Option<Self> {
+        reader.belongs_to("settled", &OF_THE_DAEMON);
         let kinds = [("settle", Kind::Settle)];
         let kind = reader.choice("target.kind", "settle", &kinds, "The kind of store that is probed.");
         let admin = read_admin(reader);
@@ -123,11 +157,30 @@ impl Config {
     }
 }
 
+// === impl Probe ===
+
+impl Probe {
+    fn changes(&self, new: &Self) -> Vec<String> {
+        // Taken apart in full, so that a new field cannot be forgotten here.
+        let Self { interval, deadline, keys, budget_per_second, peers_per_cycle, window } = *self;
+        let same = [
+            ("probe.interval", interval == new.interval),
+            ("probe.deadline", deadline == new.deadline),
+            ("probe.keys", keys == new.keys),
+            ("probe.budget_per_second", budget_per_second == new.budget_per_second),
+            ("probe.peers_per_cycle", peers_per_cycle == new.peers_per_cycle),
+            ("probe.window", window == new.window),
+        ];
+        same.into_iter().filter(|(_, same)| !same).map(|(key, _)| key.to_owned()).collect()
+    }
+}
+
 /// Nothing when it is wrong, which is then an error of the reader's.
 fn read_admin(reader: &mut Reader) -> Option<Base> {
     let default = "http://127.0.0.1:7402";
     let url = reader.string("target.admin", default, "Admin URL of the own replica; peers are found there.");
-    url.parse().map_err(|error: BadBase| reader.reject("target.admin", error.reason)).ok()
+    let problem = |error: &BadBase| format!("{}: {}; expected http://host:port", shown(&url), error.reason);
+    url.parse().map_err(|error| reader.reject("target.admin", problem(&error))).ok()
 }
 
 fn read_name(reader: &mut Reader) -> Option<ProberName> {

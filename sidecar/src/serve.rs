@@ -39,7 +39,7 @@ impl Handler for Routes {
             "/v1/state" if reading => self.state(),
             "/" if reading => text(StatusCode::OK, page::render(&self.prober.state())),
             "/" | "/v1/state" => method_not_allowed("GET, HEAD"),
-            _ => not_found(),
+            _ => not_found("GET / shows the status, /v1/state all of it as JSON, /metrics serves Prometheus"),
         }
     }
 }

@@ -104,5 +104,5 @@ fn reloader(
 ) -> Result<Reloader, MetricError> {
     let files = file.iter().cloned().collect();
     let parse = move || Config::load(file.as_deref());
-    Reloader::new(metrics, files, live.clone(), parse, Config::boot_changes, applied)
+    Reloader::new(metrics, files, live.clone(), parse, Config::changes, applied)
 }

@@ -36,6 +36,25 @@ struct Status {
     keys: Option<i64>,
     log_records: u64,
     storage_bytes: u64,
+    #[serde(default)]
+    bucket_mismatches: Vec<BucketMismatch>,
+}
+
+/// A bucket that the node and one of its peers do not declare alike.
+#[derive(Debug, Deserialize)]
+struct BucketMismatch {
+    peer: String,
+    bucket: String,
+    here: Option<Rules>,
+    there: Option<Rules>,
+}
+
+/// What nodes must agree on.
+#[derive(Debug, Deserialize)]
+struct Rules {
+    #[serde(rename = "type")]
+    kind: String,
+    resolver: String,
 }
 
 /// Why a part of the node is not ready.
@@ -114,6 +133,7 @@ impl Overview {
         lines.push(self.lag());
         lines.push(self.to_send());
         lines.extend(self.diverged());
+        lines.extend(self.buckets());
         lines
     }
 
@@ -184,6 +204,19 @@ impl Overview {
             true => row("to send", "nothing: no peer is known to lack a write"),
             false => row("to send", waiting.join(", ")),
         }
+    }
+
+    /// Buckets that not all nodes declare alike.
+    fn buckets(&self) -> Vec<Line> {
+        let rules = |rules: &Option<Rules>| match rules {
+            Some(rules) => format!("{} {}", harmless(&rules.kind), harmless(&rules.resolver)),
+            None => "not declared".to_owned(),
+        };
+        let differ = |found: &BucketMismatch| {
+            let (here, there) = (rules(&found.here), rules(&found.there));
+            format!("{} is {here} here and {there} at {}", harmless(&found.bucket), harmless(&found.peer))
+        };
+        self.status.bucket_mismatches.iter().map(|found| alarm("buckets", differ(found))).collect()
     }
 
     fn diverged(&self) -> Option<Line> {

@@ -74,7 +74,7 @@ pub(super) async fn write(
         let limit = node.config.load().live.limits.value_bytes;
         match read_body(request.into_body(), limit, left(deadline)).await {
             Ok(bytes) => Some(Value { content_type: content_type.unwrap_or_default(), bytes }),
-            Err(error) => return error.into_response(),
+            Err(error) => return problem::body(error),
         }
     } else {
         None

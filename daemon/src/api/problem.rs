@@ -2,7 +2,7 @@
 
 use http::header::{HeaderValue, RETRY_AFTER};
 use settle_core::storage::StorageError;
-use settle_service::http::{Problem, Response};
+use settle_service::http::{BodyError, Problem, Response};
 
 use crate::node::gather::Unavailable;
 use crate::node::{ChangeError, ReadError, WriteError};
@@ -31,6 +31,14 @@ pub(super) fn too_large(what: &str, bytes: usize, key: &str, limit: usize) -> Re
     Problem::new("too-large", 413, "Something is too large")
         .detail(format!("the {what} has {bytes} bytes; {key} allows {limit}"))
         .into_response()
+}
+
+/// The body of a write could not be read.
+pub(super) fn body(error: BodyError) -> Response {
+    let BodyError::TooLarge { limit } = error else { return error.into_response() };
+    let detail = format!("the value is longer than limits.value_bytes, which is {limit} bytes at present");
+    // What is left of the body would be taken for the next request.
+    Problem::new("body-too-large", 413, "The body is too large").detail(detail).closing().into_response()
 }
 
 /// 503: too many requests in progress.

@@ -16,6 +16,9 @@ const NAME_BYTES_MAX: usize = 63;
 /// The most partitions; each costs a clock in memory and a line in every exchange.
 const PARTITIONS_MAX: u64 = 4096;
 
+/// The smallest cache, in bytes: with less, hardly anything would be found in it.
+const CACHE_BYTES_MIN: u64 = 1 << 20;
+
 /// The most nodes of a cluster.
 const NODES_MAX: u64 = 256;
 
@@ -141,9 +144,15 @@ impl Boot {
         let listen = read_listen(reader);
         let advertise = read_advertise(reader);
         let cluster = read_cluster(reader);
+        check_ports(reader, &listen);
         check_reachable(reader, &listen, &advertise, &cluster);
         let doc = "Memory for recently used data.";
         let cache_bytes = reader.size("storage.cache", "64MiB", doc);
+        if cache_bytes < CACHE_BYTES_MIN {
+            let problem =
+                format!("{cache_bytes} bytes is less than 1 MiB; is a unit missing, as in \"64MiB\"?");
+            reader.reject("storage.cache", problem);
+        }
         let (buckets, otlp_endpoint, sample_ratio) = (Vec::new(), None, 0.0);
         Self { node, listen, advertise, cluster, cache_bytes, buckets, otlp_endpoint, sample_ratio }
     }
@@ -242,7 +251,8 @@ fn read_advertise(reader: &mut Reader) -> Advertise {
 
 fn read_cluster(reader: &mut Reader) -> Cluster {
     let name = named(reader, "cluster.name", "settle", "Name of the cluster, the same on every node.");
-    let doc = "Nodes to begin with, as \"host:port\" of their peer listeners; may name this node too.";
+    let doc = "Nodes to begin with, as \"host:port\" of their peer listeners; may name this node too. In the environment \
+               with commas between them, or as a list.";
     let seeds = reader.host_ports("cluster.seeds", &[], doc);
     let doc = "Nodes at birth: quorums are counted over no fewer; default: cluster.replication.";
     let expect = reader.optional_integer("cluster.expect", 3, 1..=NODES_MAX, doc);
@@ -264,6 +274,23 @@ fn read_cluster(reader: &mut Reader) -> Cluster {
         partitions: u32::try_from(partitions).unwrap_or(1),
         replication: count(replication),
         secret: ClusterSecret::read(reader),
+    }
+}
+
+/// Refuses two listeners on one port; none of them is left to the operating system to find out at the start.
+fn check_ports(reader: &mut Reader, listen: &Listen) {
+    let all = [("listen.api", listen.api), ("listen.peer", listen.peer), ("listen.admin", listen.admin)];
+    for (index, (key, address)) in all.into_iter().enumerate() {
+        let overlap = |other: &SocketAddr| {
+            let any = address.ip().is_unspecified() || other.ip().is_unspecified();
+            address.port() != 0 && address.port() == other.port() && (any || address.ip() == other.ip())
+        };
+        if let Some((other, at)) = all.into_iter().take(index).find(|(_, other)| overlap(other)) {
+            reader.reject(
+                key,
+                format!("{address} is on the port of {other} ({at}); each listener needs one of its own"),
+            );
+        }
     }
 }
 

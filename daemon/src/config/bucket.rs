@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use settle_core::level::Level;
 use settle_core::value::register::Resolver;
 use settle_service::config::Reader;
+use settle_wire::hello::BUCKETS_MAX;
 
 use super::live::Levels;
 
@@ -13,6 +14,9 @@ pub const DEFAULT_BUCKET: &str = "default";
 
 /// The bucket of the sidecar's canaries: every daemon has it, nobody may declare it.
 pub const CANARY_BUCKET: &str = "_canary";
+
+/// What keys of a bucket hold: the only type there is.
+const REGISTER: &str = "register";
 
 /// The longest name of a bucket, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -35,6 +39,12 @@ struct Declared {
 // === impl Bucket ===
 
 impl Bucket {
+    /// What its keys hold, as the configuration calls it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        REGISTER
+    }
+
     /// Whether it is Settle's own, and not to be counted among the users' buckets.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
@@ -63,6 +73,11 @@ pub(super) fn read(reader: &mut Reader) -> (Vec<Bucket>, BTreeMap<String, Levels
             buckets.push(Bucket { name: name.to_owned(), resolver: Resolver::Lww });
         }
     }
+    if buckets.len() > BUCKETS_MAX {
+        let problem =
+            format!("{} buckets with Settle's own; at most {BUCKETS_MAX} can be declared", buckets.len());
+        reader.reject("bucket", problem);
+    }
     buckets.sort_by(|a, b| a.name.cmp(&b.name));
     (buckets, levels)
 }
@@ -70,7 +85,7 @@ pub(super) fn read(reader: &mut Reader) -> (Vec<Bucket>, BTreeMap<String, Levels
 fn read_one(reader: &mut Reader) -> Declared {
     let resolvers = [Resolver::Lww, Resolver::Siblings].map(|resolver| (resolver.name(), resolver));
     let name = reader.required_string("name", "orders", "Its name: a-z, 0-9, \"_\", \".\" and \"-\".");
-    reader.choice("type", "register", &[("register", ())], "What its keys hold; only \"register\".");
+    reader.choice("type", "register", &[(REGISTER, ())], "What its keys hold; only \"register\".");
     let doc = "\"lww\": the last write wins; \"siblings\": clients see and settle concurrent writes.";
     let resolver = reader.choice("resolver", "lww", &resolvers, doc);
     let levels = Levels {

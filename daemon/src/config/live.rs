@@ -87,6 +87,34 @@ impl LiveConfig {
         self.buckets.get(bucket).and_then(|levels| levels.write).unwrap_or(self.consistency.write)
     }
 
+    /// The keys in which `new` differs.
+    pub(super) fn changes(&self, new: &Self) -> Vec<String> {
+        // Taken apart in full, so that a new field cannot be forgotten here.
+        let Self { consistency, durability, anti_entropy_interval, echo_interval, limits, log, buckets } =
+            self;
+        let Consistency { read, write, timeout } = consistency;
+        let Limits { key_bytes, value_bytes, concurrent_requests } = limits;
+        let same = [
+            ("consistency.read", *read == new.consistency.read),
+            ("consistency.write", *write == new.consistency.write),
+            ("consistency.timeout", *timeout == new.consistency.timeout),
+            ("storage.durability or storage.interval", *durability == new.durability),
+            ("anti_entropy.interval", *anti_entropy_interval == new.anti_entropy_interval),
+            ("echo.interval", *echo_interval == new.echo_interval),
+            ("limits.key_bytes", *key_bytes == new.limits.key_bytes),
+            ("limits.value_bytes", *value_bytes == new.limits.value_bytes),
+            ("limits.concurrent_requests", *concurrent_requests == new.limits.concurrent_requests),
+            ("telemetry.log", *log == new.log),
+        ];
+        let changed = same.into_iter().filter(|(_, same)| !same).map(|(key, _)| key.to_owned());
+        let levels = |all: &BTreeMap<String, Levels>, name| all.get(name).copied().unwrap_or_default();
+        let mut names: Vec<&String> = buckets.keys().chain(new.buckets.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let names = names.into_iter().filter(|name| levels(buckets, *name) != levels(&new.buckets, *name));
+        changed.chain(names.map(|name| format!("bucket {name:?}"))).collect()
+    }
+
     /// Everything but buckets and telemetry, which follow in the printed configuration.
     pub(super) fn read(reader: &mut Reader) -> Self {
         Self {

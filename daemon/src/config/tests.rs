@@ -110,6 +110,44 @@ fn sections_of_later_versions_are_unknown() {
 }
 
 #[test]
+fn listeners_do_not_share_a_port() {
+    let errors = |rest: &str| load(&format!("{NEEDED}[listen]\n{rest}")).unwrap_err();
+    let found = errors("api = \"127.0.0.1:9\"\npeer = \"127.0.0.2:9\"\nadmin = \"[::]:9\"\n");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("listen.admin: [::]:9 is on the port of listen.api (127.0.0.1:9)"),
+        "{found:?}"
+    );
+    assert!(
+        errors("api = \"0.0.0.0:7401\"\n")[0]
+            .contains("listen.peer: 0.0.0.0:7401 is on the port of listen.api")
+    );
+    good("[listen]\napi = \"127.0.0.1:0\"\npeer = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n");
+}
+
+#[test]
+fn a_cache_without_a_unit_is_suspicious() {
+    for cache in ["64", "\"512KiB\""] {
+        let errors = load(&format!("{NEEDED}[storage]\ncache = {cache}\n")).unwrap_err();
+        assert!(
+            errors[0].contains("storage.cache: ") && errors[0].contains("is a unit missing"),
+            "{errors:?}"
+        );
+    }
+    good("[storage]\ncache = \"1MiB\"\n");
+}
+
+#[test]
+fn a_bucket_too_many_is_refused() {
+    let buckets = |count: usize| -> String {
+        (0..count).map(|number| format!("[[bucket]]\nname = \"b{number}\"\n")).collect()
+    };
+    good(&buckets(254));
+    let errors = load(&format!("{NEEDED}{}", buckets(255))).unwrap_err();
+    assert!(errors[0].contains("bucket: 257 buckets with Settle's own; at most 256"), "{errors:?}");
+}
+
+#[test]
 fn joining_needs_an_address_that_others_can_use() {
     let seeds = "[cluster]\nseeds = [\"seed:7401\"]\n";
     let errors = load(&format!("{NEEDED}{seeds}")).unwrap_err();
@@ -156,7 +194,17 @@ fn a_reload_may_change_the_live_part_only() {
                 [echo]\ninterval = \"1s\"\n[limits]\nkey_bytes = 9\n[telemetry]\nlog = \"debug\"\n\
                 [[bucket]]\nname = \"orders\"\nread = \"quorum\"\n";
     let new = good(live);
-    assert_eq!(running.boot_changes(&new), Vec::<String>::new());
+    let expected = [
+        "consistency.read",
+        "storage.durability or storage.interval",
+        "echo.interval",
+        "limits.key_bytes",
+        "telemetry.log",
+        "bucket \"orders\"",
+    ];
+    let Changes { live, boot } = running.changes(&new);
+    assert_eq!((live, boot), (expected.map(str::to_owned).to_vec(), vec![]));
+    assert_eq!(running.changes(&running), Changes::default());
     assert_eq!(running.boot, new.boot);
     assert_ne!(running.live, new.live);
     assert_eq!(new.live.durability, Durability::Interval(Duration::from_secs(1)));
@@ -200,5 +248,5 @@ fn a_refused_reload_names_every_key() {
         "bucket \"orders\"",
     ];
     let text = text.replace("[cluster]\n", &cluster);
-    assert_eq!(running.boot_changes(&load(&text).unwrap()), expected);
+    assert_eq!(running.changes(&load(&text).unwrap()).boot, expected);
 }

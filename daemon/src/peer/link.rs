@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use settle_service::calm::{Calm, QUIET};
 use settle_service::shutdown::Shutdown;
-use settle_wire::Limits;
 use settle_wire::hello::{Hello, HelloError, RefusalCode};
 use settle_wire::link::{Link, LinkError};
+use settle_wire::{Ended, Limits};
 use tokio::time::sleep;
 
 use crate::node::Node;
 
-use super::{Contact, Peer};
+use super::{Contact, Peer, buckets};
 
 /// The pause after the first failed attempt; it doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -26,19 +27,20 @@ pub(crate) async fn keep(
     shutdown: Shutdown,
 ) {
     let mut pause = PAUSE_MIN;
+    let calm = Calm::default();
     while !shutdown.is_triggered() {
         let attempt = async {
             match connect(&node, &peer, &hello).await {
                 Ok(link) => {
                     pause = PAUSE_MIN;
                     tracing::info!(peer = peer.name, "connected");
-                    let reason = link.closed().await;
+                    let reason = until_closed(&node, &peer, &link, &calm).await;
                     peer.disconnected();
                     tracing::info!(peer = peer.name, %reason, "disconnected");
                 }
                 Err(refused) => {
                     if let Some(error) = refused {
-                        report(&node, &peer, &error, &stop);
+                        report(&node, &peer, &error, &calm, &stop);
                     }
                     sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
@@ -71,11 +73,26 @@ async fn connect(node: &Node, peer: &Peer, hello: &Hello) -> Result<Arc<super::P
             partition.forget(peer.node);
         }
     }
+    peer.buckets.store(Arc::new(theirs.buckets));
     peer.connected(Arc::clone(&link), contact);
     Ok(link)
 }
 
-fn report(node: &Node, peer: &Peer, error: &LinkError, stop: &Shutdown) {
+/// Waits for the end of a connection. As long as it lasts, what the two nodes declare differently is said again and
+/// again.
+async fn until_closed(node: &Node, peer: &Peer, link: &super::PeerLink, calm: &Calm) -> Ended {
+    loop {
+        if calm.says("buckets").is_some() {
+            buckets::report(node, peer);
+        }
+        tokio::select! {
+            reason = link.closed() => return reason,
+            () = sleep(QUIET) => {}
+        }
+    }
+}
+
+fn report(node: &Node, peer: &Peer, error: &LinkError, calm: &Calm, stop: &Shutdown) {
     let LinkError::Hello { error: HelloError::ByPeer(refusal), .. } = error else {
         tracing::debug!(peer = peer.name, %error, "peer not reachable");
         return;
@@ -92,6 +109,18 @@ fn report(node: &Node, peer: &Peer, error: &LinkError, stop: &Shutdown) {
             node.must_stop(format!("node {} refused this one: {error}", peer.name));
             stop.trigger();
         }
-        _ => tracing::error!(peer = peer.name, %error, "peer refused the connection"),
+        RefusalCode::Itself => {
+            if calm.says(&refusal.text).is_some() {
+                tracing::info!(
+                    peer = peer.name,
+                    "the last known address of this peer is this node's own by now"
+                );
+            }
+        }
+        _ => {
+            if let Some(left_out) = calm.says(&refusal.text) {
+                tracing::error!(peer = peer.name, %error, left_out, "peer refused the connection");
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Answering peers: every frame of a connection in one call, deltas staged together, questions answered from durable
 //! state.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use settle_core::key::{Key, PartitionId};
 use settle_core::layout::{Member, NameTaken};
 use settle_core::partition::{Collected, Delta, LogAnswer, PageLimits};
 use settle_core::storage::StorageError;
+use settle_service::calm::Calm;
 use settle_service::shutdown::Shutdown;
 use settle_wire::Limits;
-use settle_wire::hello::{Hello, Refusal, RefusalCode};
+use settle_wire::hello::{Hello, HelloError, Refusal, RefusalCode};
 use settle_wire::message::{Answer, EchoReply, Question, Request};
-use settle_wire::serve::{Batch, Replies, Service, serve};
+use settle_wire::serve::{Batch, Replies, Served, Service, serve};
 use tokio::net::TcpListener;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
@@ -179,6 +181,7 @@ fn or_failed(answer: Result<Answer, StorageError>) -> Answer {
 /// Accepts peers until the shutdown.
 pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, hello: Arc<Hello>, shutdown: Shutdown) {
     let service = Arc::new(PeerService(Arc::clone(&node)));
+    let calm = Arc::new(Calm::default());
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -189,11 +192,13 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, hello: Arc<He
         match accepted {
             Ok((stream, remote)) if connections.len() < CONNECTIONS_MAX => {
                 let (node, hello, service) = (Arc::clone(&node), Arc::clone(&hello), Arc::clone(&service));
-                let readiness = node.readiness.clone();
+                let (readiness, calm) = (node.readiness.clone(), Arc::clone(&calm));
                 let serving = async move {
                     let check = |theirs: &Hello| check(&node, theirs);
-                    // It has logged its end itself.
-                    drop(serve(stream, remote, &hello, check, &service, Limits::default()).await);
+                    let served = serve(stream, remote, &hello, check, &service, Limits::default()).await;
+                    if let Served::NotGreeted(error) = served {
+                        refused(&error, remote, &calm);
+                    }
                 };
                 connections.spawn(watched("peers", readiness, serving));
             }
@@ -207,9 +212,32 @@ pub(crate) async fn accept(node: Arc<Node>, listener: TcpListener, hello: Arc<He
     connections.shutdown().await;
 }
 
+/// Logs why a connection was refused. Whoever was refused tries again every second, so that once in a while is enough.
+fn refused(error: &HelloError, remote: SocketAddr, calm: &Calm) {
+    let reason = match error {
+        // The other side of this connection says so.
+        HelloError::ByThisSide(Refusal { code: RefusalCode::Itself, .. }) => return,
+        HelloError::ByThisSide(refusal) if refusal.code != RefusalCode::Malformed => refusal.text.as_str(),
+        // Of these, the text holds numbers that strangers choose.
+        HelloError::ByThisSide(_) | HelloError::Malformed(_) => "malformed",
+        HelloError::Frame(_) => "frame",
+        HelloError::ByPeer(_) => "by the peer",
+        HelloError::Closed | HelloError::Socket(_) => "closed",
+        HelloError::TooLong(_) => "too long",
+        HelloError::Timeout(_) => "timeout",
+    };
+    if let Some(left_out) = calm.says(&format!("{} {reason}", remote.ip())) {
+        tracing::warn!(%remote, %error, left_out, "refused a connection");
+    }
+}
+
 /// Whether a node may send its deltas here.
 fn check(node: &Node, theirs: &Hello) -> Result<(), Refusal> {
     let refuse = |code, text| Err(Refusal { code, text });
+    if theirs.origin == node.origin {
+        let text = format!("node {} reached itself, where it looked for another one", theirs.name);
+        return refuse(RefusalCode::Itself, text);
+    }
     if theirs.origin.node == node.origin.node {
         let text = format!(
             "node {} connects under the identity of this very node ({}): a copy of one data directory runs twice; \

@@ -26,6 +26,7 @@ fn hello() -> Hello {
         admin: "127.0.0.1:2".to_owned(),
         peer: "127.0.0.1:3".to_owned(),
         fence: 0,
+        buckets: Vec::new(),
     }
 }
 

@@ -47,7 +47,9 @@ fn what_is_too_large_is_refused_whole() {
         assert!(detail.contains("17 bytes") && detail.contains("limits.key_bytes"), "{detail}");
     }
     client.put("/v1/kv/default/k", vec![1; 1024]).expect(204);
-    client.put("/v1/kv/default/k", vec![2; 1025]).problem(413, "body-too-large");
+    let problem = client.put("/v1/kv/default/k", vec![2; 1025]).problem(413, "body-too-large");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("limits.value_bytes") && detail.contains("1024 bytes"), "{detail}");
     client.put("/v1/kv/default/k", vec![2; 8 << 20]).problem(413, "body-too-large");
     assert!(client.get("/v1/kv/default/k").expect(200).body == vec![1; 1024]);
 }
@@ -93,10 +95,44 @@ fn wrong_keys_buckets_and_parameters_are_named() {
         let problem = client.send(method, "/v1/kv/nobody/k", &[], b"v").problem(404, "unknown-bucket");
         assert!(problem["detail"].as_str().unwrap().contains("nobody"), "{problem}");
     }
-    for path in ["/", "/v1", "/v1/kv", "/v1/kv/default", "/v1/kv/default/a/b", "/v2/kv/default/k"] {
+    for path in ["/v1", "/v2/kv/default/k"] {
         client.get(path).problem(404, "not-found");
     }
     client.get("/v1/kv/default/k").problem(404, "no-value");
+}
+
+/// Each port says what it serves, and to whom it sends those who are wrong there.
+#[test]
+fn who_comes_to_the_wrong_port_or_path_is_shown_the_right_one() {
+    let _turn = turn::shared();
+    let (cluster, mut client) = one();
+    let (api, admin) = (cluster.nodes[0].api.to_string(), cluster.nodes[0].admin.to_string());
+    let mut operator = cluster.nodes[0].admin();
+    let detail = |problem: serde_json::Value| problem["detail"].as_str().unwrap().to_owned();
+    for path in ["/metrics", "/readyz", "/healthz", "/v1/status", "/v1/members", "/v1/lag", "/-/reload"] {
+        let said = detail(client.get(path).problem(404, "not-found"));
+        assert!(said.contains("listen.admin") && said.contains(&admin), "{path}: {said}");
+    }
+    for method in ["GET", "PUT", "DELETE"] {
+        let said = detail(operator.send(method, "/v1/kv/default/k", &[], b"").problem(404, "not-found"));
+        assert!(said.contains("listen.api") && said.contains(&api), "{said}");
+        let said = detail(client.send(method, "/v1/kv/default/a/b", &[], b"").problem(404, "not-found"));
+        assert!(said.contains("/v1/kv/default/a%2Fb"), "{said}");
+        let said = detail(client.send(method, "/v1/kv/default", &[], b"").problem(404, "not-found"));
+        assert!(said.contains("the key is missing"), "{said}");
+    }
+    let said = detail(operator.get("/v1/lagging").problem(404, "not-found"));
+    assert!(said.contains("GET /"), "{said}");
+    let index = client.get("/").expect(200).text();
+    assert!(index.contains("/v1/kv/{bucket}/{key}") && index.contains(&admin), "{index}");
+    client.put("/", "v").problem(405, "method-not-allowed");
+    let index = operator.get("/").expect(200).text();
+    assert!(index.contains(&api), "{index}");
+    for line in index.lines().filter(|line| line.starts_with("GET /")) {
+        let path = line.split(' ').nth(1).unwrap();
+        operator.get(path).expect(200);
+    }
+    operator.put("/", "v").problem(405, "method-not-allowed");
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod cluster;
 #[cfg(test)]
 mod copied_directory;
 #[cfg(test)]
+mod disagreement;
+#[cfg(test)]
 mod few_replicas;
 #[cfg(test)]
 mod killed;
@@ -25,6 +27,8 @@ mod killed;
 mod killed_under_quorum;
 #[cfg(test)]
 mod listings;
+#[cfg(test)]
+mod lost_disk;
 #[cfg(test)]
 mod registers;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! they belong together, so each side's log says why they do not. Fields are only ever added at the end, and what
 //! follows the known ones is skipped: a node can read the hello of any later version, and refuse it with a clear text.
 
+mod buckets;
 mod exchange;
 
 use std::ops::RangeInclusive;
@@ -13,6 +14,7 @@ use settle_core::dot::Origin;
 
 use crate::message::text;
 
+pub use buckets::{BUCKETS_MAX, DeclaredBucket};
 pub use exchange::HelloError;
 pub(crate) use exchange::{accept, offer};
 
@@ -23,7 +25,7 @@ pub const VERSION_NEWEST: u64 = 1;
 pub const VERSION_OLDEST: u64 = 1;
 
 /// The longest frame of a handshake, in bytes: strangers get no more memory than this.
-pub const HELLO_BYTES_MAX: usize = 16 << 10;
+pub const HELLO_BYTES_MAX: usize = 32 << 10;
 
 const MAGIC: &[u8; 6] = b"settle";
 const KIND_HELLO: u8 = 1;
@@ -52,6 +54,8 @@ pub struct Hello {
     pub peer: String,
     /// The newest fence that it knows. Always 0 so far.
     pub fence: u64,
+    /// The buckets that it declares; empty when it does not tell.
+    pub buckets: Vec<DeclaredBucket>,
 }
 
 /// Why a node does not talk to another. Nothing was exchanged but this.
@@ -83,6 +87,8 @@ pub enum RefusalCode {
     Malformed,
     /// Another node has the name.
     Name,
+    /// The very process that asks: the address of a node that is gone became its own.
+    Itself,
     /// A reason that this program does not know.
     Other(u8),
 }
@@ -165,6 +171,7 @@ impl RefusalCode {
             Self::Busy => 6,
             Self::Malformed => 7,
             Self::Name => 8,
+            Self::Itself => 9,
             Self::Other(number) => number,
         }
     }
@@ -179,6 +186,7 @@ impl RefusalCode {
             6 => Self::Busy,
             7 => Self::Malformed,
             8 => Self::Name,
+            9 => Self::Itself,
             other => Self::Other(other),
         }
     }
@@ -230,6 +238,8 @@ impl Encode for Hello {
             put_bytes(out, field.as_bytes());
         }
         put_u64(out, self.fence);
+        put_varint(out, self.buckets.len() as u64);
+        self.buckets.iter().for_each(|bucket| bucket.encode(out));
     }
 }
 
@@ -247,8 +257,17 @@ impl Decode for Hello {
             admin: text(&input.bytes()?)?,
             peer: text(&input.bytes()?)?,
             fence: input.u64()?,
+            buckets: if input.remaining() == 0 { Vec::new() } else { buckets(input)? },
         })
     }
+}
+
+fn buckets(input: &mut Reader) -> Result<Vec<DeclaredBucket>, DecodeError> {
+    let count = input.varint()?;
+    if count > BUCKETS_MAX as u64 {
+        return Err(DecodeError::Invalid("hello: more buckets than a node may declare"));
+    }
+    (0..count).map(|_| DeclaredBucket::decode(input)).collect()
 }
 
 #[cfg(test)]

@@ -44,18 +44,18 @@ pub struct Replies {
     queued_bytes_max: usize,
 }
 
-/// How serving a connection ended. It has been logged.
+/// How serving a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Served {
-    /// It never began.
+    /// It never began. Not logged: strangers can repeat it as often as they like.
     #[error(transparent)]
     NotGreeted(HelloError),
-    /// It began and ended.
+    /// It began and ended. It has been logged.
     #[error(transparent)]
     Ended(Ended),
 }
 
-/// Serves one connection until it ends, and logs why it did. Dropping the future closes it.
+/// Serves one connection until it ends, and logs why it did if it had begun. Dropping the future closes it.
 ///
 /// `check` decides about the peer after versions, cluster and partitions were found to agree.
 pub async fn serve<S: Service>(
@@ -75,10 +75,7 @@ pub async fn serve<S: Service>(
     let accepted = accepted.unwrap_or(Err(HelloError::Timeout(limits.handshake)));
     let peer = match accepted {
         Ok(peer) => peer,
-        Err(error) => {
-            tracing::warn!(%remote, %error, "refused a connection");
-            return Served::NotGreeted(error);
-        }
+        Err(error) => return Served::NotGreeted(error),
     };
     let replies = Arc::new(Replies::new(limits.queued_bytes));
     let (mut reader, mut writer) = reader.split_stream();

@@ -39,6 +39,7 @@ pub(crate) fn hello(name: &str) -> Hello {
         admin: "127.0.0.1:7402".into(),
         peer: "127.0.0.1:7401".into(),
         fence: 0,
+        buckets: Vec::new(),
     }
 }
 

@@ -8,13 +8,13 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::config::{ConfigErrors, Reader};
 use crate::http::{Limits, bind};
-use crate::reload::Live;
+use crate::reload::{Changes, Live};
 use crate::shutdown::Shutdown;
 
 async fn own(request: Request) -> Response {
     match request.uri().path() {
         "/v1/own" => text(StatusCode::OK, "own"),
-        _ => not_found(),
+        _ => not_found("GET /v1/own"),
     }
 }
 
@@ -97,15 +97,21 @@ async fn reload_over_http() {
         reader.finish().map(|()| value)
     };
     let live = Live::new(1);
-    let restart = |_: &u64, new: &u64| if *new == 9 { vec!["a.b".to_owned()] } else { vec![] };
-    let reloader = Reloader::new(&metrics, vec![], live.clone(), parse, restart, |_| {}).unwrap();
+    let changes = |old: &u64, new: &u64| {
+        let key = vec!["a.b".to_owned()];
+        let (live, boot) = if *new == 9 { (vec![], key) } else { (key, vec![]) };
+        if old == new { Changes::default() } else { Changes { live, boot } }
+    };
+    let reloader = Reloader::new(&metrics, vec![], live.clone(), parse, changes, |_| {}).unwrap();
     let readiness = Readiness::new(&[]);
     let reload = async |text: &str| {
         std::fs::write(directory.path().join("a.toml"), text).unwrap();
         ask(admin(&readiness, Some(reloader.clone()), &metrics), &["POST /-/reload"]).await.remove(0)
     };
     let good = reload("[a]\nb = 2\n").await;
-    assert!(good.starts_with("HTTP/1.1 200") && good.ends_with("reloaded\n"), "{good}");
+    assert!(good.starts_with("HTTP/1.1 200") && good.ends_with("reloaded; changed: a.b\n"), "{good}");
+    let same = reload("[a]\nb = 2\n").await;
+    assert!(same.starts_with("HTTP/1.1 200") && same.ends_with("reloaded; nothing changed\n"), "{same}");
     let wrong = reload("[a]\nb = 20\nc = 1\n").await;
     assert!(
         wrong.starts_with("HTTP/1.1 500") && wrong.contains("20 is not from 0 to 9") && wrong.contains("a.c"),

@@ -9,7 +9,7 @@ pub struct ConfigError {
     pub place: String,
     /// The key in dotted form, empty when the whole file is meant.
     pub key: String,
-    /// What is wrong and what to do. Never holds the text of a string value, which may be a secret.
+    /// What is wrong and what to do. Never holds a text that may be a secret.
     pub problem: String,
 }
 

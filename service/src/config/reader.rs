@@ -11,9 +11,9 @@ use config::{Value, ValueKind};
 use super::error::{ConfigError, ConfigErrors};
 use super::parse::parse_size;
 use super::source::{self, variable};
-use super::unknown::find_unknown;
+use super::unknown::{Known, find_unknown};
 use super::value::{
-    address, boolean, host_port, in_range, integer, list, owned_text, positive_duration,
+    address, boolean, host_port, host_ports, in_range, integer, list, owned_text, positive_duration,
     positive_duration_text, quoted, quoted_list, ratio, size, tables, text,
 };
 
@@ -30,8 +30,13 @@ pub struct Reader {
     /// What precedes a key in messages, `bucket[0].` inside a table of a list.
     prefix: String,
     pub(crate) keys: Vec<Key>,
+    /// What another program reads, and its name.
+    foreign: Foreign,
     errors: Vec<ConfigError>,
 }
+
+/// Another program's name, and sections and keys of its configuration that this program does not know.
+pub(crate) type Foreign = (&'static str, &'static [&'static str]);
 
 /// A key that the program asked for.
 #[derive(Debug)]
@@ -71,7 +76,7 @@ impl Reader {
     }
 
     fn over(table: Value, file: Option<String>, prefix: String) -> Self {
-        Self { table, file, prefix, keys: Vec::new(), errors: Vec::new() }
+        Self { table, file, prefix, keys: Vec::new(), foreign: ("", &[]), errors: Vec::new() }
     }
 
     /// A duration above zero. `default` is written as in a file: `"100ms"`.
@@ -108,7 +113,12 @@ impl Reader {
         self.optional_string(key, example, doc).unwrap_or_else(|| {
             // A value of the wrong type is there, and has its own error.
             if self.lookup(key).is_none() {
-                self.reject(key, "is required");
+                let problem = match self.prefix.is_empty() {
+                    true => format!("is required; set it in the file of --config, or by {}", variable(key)),
+                    // No variable reaches into a list.
+                    false => "is required".to_owned(),
+                };
+                self.reject(key, problem);
             }
             String::new()
         })
@@ -155,17 +165,15 @@ impl Reader {
         self.read(key, doc, Shown::Example(quoted(example)), |value| host_port(text(value)?))
     }
 
-    /// A list of texts, separated by commas in an environment variable.
+    /// A list of texts; in an environment variable separated by commas, or written as in a file.
     pub fn list(&mut self, key: &str, default: &[&str], doc: &'static str) -> Vec<String> {
         let found = self.read(key, doc, Shown::Default(quoted_list(default)), list);
         found.unwrap_or_else(|| default.iter().map(|&item| item.to_owned()).collect())
     }
 
-    /// A list of `"host:port"`, separated by commas in an environment variable.
+    /// A list of `"host:port"`, written as for [`Reader::list`].
     pub fn host_ports(&mut self, key: &str, default: &[&str], doc: &'static str) -> Vec<String> {
-        let found = self.read(key, doc, Shown::Default(quoted_list(default)), |value| {
-            list(value)?.iter().map(|item| host_port(item)).collect()
-        });
+        let found = self.read(key, doc, Shown::Default(quoted_list(default)), host_ports);
         found.unwrap_or_else(|| default.iter().map(|&item| item.to_owned()).collect())
     }
 
@@ -213,10 +221,16 @@ impl Reader {
         let place = match &self.file {
             _ if from_env => variable(key),
             Some(file) => file.clone(),
-            None => "built-in default".to_owned(),
+            None => "without --config".to_owned(),
         };
         let key = format!("{}{key}", self.prefix);
         self.errors.push(ConfigError { place, key, problem: problem.to_string() });
+    }
+
+    /// Sections and keys (`section.key`) that `program` reads and this one does not, so that whoever mixes the two up is
+    /// told so.
+    pub fn belongs_to(&mut self, program: &'static str, names: &'static [&'static str]) {
+        self.foreign = (program, names);
     }
 
     /// True when the configuration sets `key` itself.
@@ -268,7 +282,7 @@ impl Reader {
 
     fn note_unknown(&mut self) {
         let mut unknown = Vec::new();
-        find_unknown(&self.table, "", &self.keys, &mut unknown);
+        find_unknown(&self.table, "", Known { keys: &self.keys, foreign: self.foreign }, &mut unknown);
         unknown.sort();
         for (key, problem) in unknown {
             self.reject(&key, problem);

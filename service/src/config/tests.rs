@@ -133,7 +133,7 @@ fn all_errors_come_at_once_with_place_and_key() {
     let expected = [
         "bad.toml: node.name: expected a text in quotes, found 5",
         "bad.toml: listen.api: expected an IP address and port such as \"127.0.0.1:7400\"",
-        "SETTLE_CLUSTER__SEEDS: cluster.seeds: expected \"host:port\" such as \"10.0.0.7:7401\" or \"[::1]:7401\"",
+        "SETTLE_CLUSTER__SEEDS: cluster.seeds: entry 1, \"no-port\": expected \"host:port\" such as \"10.0.0.7:7401\" or \"[::1]:7401\"",
         "bad.toml: echo.interval: expected a duration such as \"250ms\", \"5s\" or \"1m30s\"",
         "bad.toml: storage.cache: expected a size such as \"64MiB\", found -1",
         "bad.toml: read_repair.chance: expected a number from 0 to 1, found 1.5",
@@ -156,6 +156,73 @@ impl ConfigError {
     fn default_for_test(key: &str) -> Self {
         Self { place: "f".to_owned(), key: key.to_owned(), problem: "bad".to_owned() }
     }
+}
+
+#[test]
+fn a_list_in_the_environment_may_be_written_as_in_a_file() {
+    for text in ["a:1,b:2", " a:1 , b:2, ", "[\"a:1\", \"b:2\"]", " ['a:1', 'b:2',] "] {
+        let loaded = load("a.toml", "", &[("SETTLE_CLUSTER__SEEDS", text)]);
+        assert_eq!(
+            (loaded.errors, loaded.settings.seeds),
+            (vec![], vec!["a:1".to_owned(), "b:2".to_owned()]),
+            "{text}"
+        );
+    }
+    for wrong in ["[\"a:1\"", "[a:1]", "[1, 2]", "[\"a:1\"]\nlist = 1", "[[\"a:1\"]]"] {
+        assert_eq!(
+            load("a.toml", "", &[("SETTLE_CLUSTER__SEEDS", wrong)]).errors.len(),
+            1,
+            "{wrong} was taken"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_address_is_shown_with_its_place_unless_it_may_be_a_secret() {
+    let seeds = |list: &str| load("a.toml", &format!("[cluster]\nseeds = {list}\n"), &[]).errors.concat();
+    let error = seeds("[\"a:1\", \"b\", \"c\"]");
+    assert!(error.contains("cluster.seeds: entry 2, \"b\": expected \"host:port\""), "{error}");
+    let error = seeds("[\"user:hunter2@a:1\"]");
+    assert!(
+        error.contains("entry 1, a text with an \"@\": expected") && !error.contains("hunter2"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_another_program_reads_is_called_that() {
+    let read = |text: &str, env: &[(&str, &str)]| {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut reader = Reader::load(Some(file.path()), env).unwrap();
+        reader.belongs_to("the-other", &["probe", "listen.http"]);
+        reader.string("listen.api", "", "A.");
+        reader.string("prober.interval", "", "B.");
+        let errors = reader.finish().unwrap_err().0;
+        errors.into_iter().map(|error| format!("{}: {}", error.key, error.problem)).collect::<Vec<_>>()
+    };
+    let belongs = "it belongs to the-other; give each program a configuration of its own";
+    let errors = read("[probe]\ninterval = \"1s\"\n[listen]\nhttp = \"h\"\nhttpx = \"h\"\n", &[]);
+    assert_eq!(
+        errors[..2],
+        [
+            format!("listen.http: unknown key: {belongs}"),
+            "listen.httpx: unknown key; [listen] has api".to_owned()
+        ]
+    );
+    assert_eq!(errors[2..], [format!("probe: unknown section: {belongs}")]);
+    let errors = read("", &[("SETTLE_PROBE__INTERVAL", "1s")]);
+    assert_eq!(errors, [format!("probe.interval: unknown key: {belongs}")]);
+}
+
+#[test]
+fn what_is_required_says_where_it_can_be_set() {
+    let mut reader = Reader::load(None, std::iter::empty()).unwrap();
+    reader.required_string("node.data_dir", "/data", "Where.");
+    let error = reader.finish().unwrap_err().to_string();
+    let expected = "without --config: node.data_dir: is required; set it in the file of --config, or by SETTLE_NODE__DATA_DIR";
+    assert!(error.ends_with(expected), "{error}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! From a value of the merged tree to a value of the program. Errors never show a text.
+//! From a value of the merged tree to a value of the program. Errors never show a text, but for addresses, which are no
+//! secrets (see [`shown`]).
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use config::{Value, ValueKind};
+use config::{Config, File, FileFormat, Value, ValueKind};
 
 use super::parse::{parse_duration, parse_host_port, parse_size};
 
@@ -17,6 +18,17 @@ pub(crate) fn mismatch(expected: &str, value: &Value) -> String {
         other => other.to_string(),
     };
     format!("expected {expected}, found {found}")
+}
+
+/// How much of an address is shown, in characters.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// An address as errors show it. With an `@` it may hold a password.
+pub fn shown(address: &str) -> String {
+    if address.contains('@') {
+        return "a text with an \"@\"".to_owned();
+    }
+    format!("{:?}", address.chars().take(SHOWN_CHARS_MAX).collect::<String>())
 }
 
 pub(crate) fn from_env(value: &Value) -> bool {
@@ -105,17 +117,37 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub(crate) fn host_port(text: &str) -> Result<String, String> {
-    parse_host_port(text).map(|_| text.to_owned())
+    parse_host_port(text).map(|_| text.to_owned()).map_err(|problem| format!("{}: {problem}", shown(text)))
+}
+
+/// A list of `"host:port"`; an error says which entry is wrong, counted from 1.
+pub(crate) fn host_ports(value: &Value) -> Result<Vec<String>, String> {
+    let entries = list(value)?;
+    let checked = entries
+        .iter()
+        .zip(1..)
+        .map(|(text, number)| host_port(text).map_err(|problem| format!("entry {number}, {problem}")));
+    checked.collect()
 }
 
 pub(crate) fn list(value: &Value) -> Result<Vec<String>, String> {
     match &value.kind {
         ValueKind::Array(items) => items.iter().map(owned_text).collect(),
+        ValueKind::String(text) if from_env(value) && text.trim_start().starts_with('[') => array(text),
         ValueKind::String(text) if from_env(value) => {
             Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
         }
         _ => Err(mismatch("a list of texts", value)),
     }
+}
+
+/// A list as TOML writes it, and JSON.
+fn array(text: &str) -> Result<Vec<String>, String> {
+    let expected = || "expected texts with commas between them (a, b), or a list ([\"a\", \"b\"])".to_owned();
+    let file = File::from_str(&format!("list = {text}"), FileFormat::Toml);
+    let read = Config::builder().add_source(file).build().map_err(|_| expected())?;
+    // Anything but texts is refused as in a file.
+    list(&read.get("list").map_err(|_| expected())?)
 }
 
 pub(crate) fn tables(value: &Value) -> Result<Vec<Value>, String> {

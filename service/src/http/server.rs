@@ -52,7 +52,8 @@ pub struct Limits {
     /// From the last reply (or the start) until a request's headers are complete. It bounds
     /// half-sent requests and idle connections alike, so pools of clients must give up earlier.
     pub header_timeout: Duration,
-    /// Size of a request's line and headers, in bytes.
+    /// Size of a request's line and headers, in bytes. What exceeds it and fits the buffer is told so in words; to
+    /// what does not fit the buffer either, hyper itself answers, with a status alone.
     pub header_bytes: usize,
     /// Buffer for reading and writing, per connection, in bytes; at least 8192.
     pub buffer_bytes: usize,
@@ -170,7 +171,6 @@ fn protocol(limits: &Limits) -> http1::Builder {
     protocol
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_header_size(limits.header_bytes)
         .max_buf_size(limits.buffer_bytes.max(8192));
     protocol
 }
@@ -212,6 +212,10 @@ impl<H: Handler> Server<H> {
     }
 
     async fn answer(&self, request: Request) -> Result<Response, Infallible> {
+        let head = head_bytes(&request);
+        if head > self.limits.header_bytes {
+            return Ok(head_too_large(head, self.limits.header_bytes));
+        }
         let answered = catch_panic(async { self.handler.handle(request).await }).await;
         Ok(answered.unwrap_or_else(|message| {
             tracing::error!(panic = message, "request handler panicked");
@@ -219,6 +223,22 @@ impl<H: Handler> Server<H> {
             Problem::new("internal", 500, "The server failed to answer").closing().into_response()
         }))
     }
+}
+
+/// The size of a request's line and headers, as HTTP/1.1 writes them.
+fn head_bytes(request: &Request) -> usize {
+    let line = "  HTTP/1.1\r\n\r\n".len() + request.method().as_str().len();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    line + target + headers.sum::<usize>()
+}
+
+fn head_too_large(bytes: usize, limit: usize) -> Response {
+    Problem::new("headers-too-large", 431, "The request's headers are too large")
+        .detail(format!("the request's line and headers take {bytes} bytes; at most {limit} are read"))
+        .closing()
+        .into_response()
 }
 
 /// Runs `future`.

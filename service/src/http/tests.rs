@@ -146,6 +146,15 @@ async fn an_oversized_request_is_refused() {
         format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {0}\r\n\r\n{1}", 8 << 20, "x".repeat(8 << 20));
     assert_eq!(status(&server.exchange(&whole).await), "413");
     let headers = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(20 << 10));
+    let refused = server.exchange(&headers).await;
+    assert_eq!(status(&refused), "431");
+    let whole = format!("{} bytes; at most 16384", headers.len());
+    assert!(
+        refused.contains("urn:settle:problem:headers-too-large") && refused.contains(&whole),
+        "{refused}"
+    );
+    // Beyond the buffer nothing of ours is asked.
+    let headers = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(80 << 10));
     assert_eq!(status(&server.exchange(&headers).await), "431");
     assert_eq!(server.stop().await, 0);
 }

@@ -19,6 +19,14 @@ fn parse(file: &Path) -> Result<Settings, ConfigErrors> {
     Ok(Settings { name, limit })
 }
 
+fn changes(old: &Settings, new: &Settings) -> Changes {
+    let named = |same: bool, key: &str| if same { vec![] } else { vec![key.to_owned()] };
+    Changes {
+        live: named(old.limit == new.limit, "limits.keys"),
+        boot: named(old.name == new.name, "node.name"),
+    }
+}
+
 struct Fixture {
     directory: tempfile::TempDir,
     metrics: Metrics,
@@ -44,7 +52,7 @@ impl Fixture {
             vec![link],
             live.clone(),
             move || parse(&file),
-            |old, new| if old.name == new.name { vec![] } else { vec!["node.name".to_owned()] },
+            changes,
             move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
             },
@@ -78,21 +86,22 @@ async fn takes_a_good_one() {
     assert_eq!(fixture.live.load().limit, 2);
     assert!(fixture.page().contains(&format!("{SUCCESSFUL} 1\n")));
     fixture.write("v2", "[limits]\nkeys = 3\n");
-    fixture.reloader.reload().await.unwrap();
+    assert_eq!(fixture.reloader.reload("test").await.unwrap(), ["limits.keys"]);
     assert_eq!((fixture.live.get().limit, fixture.applied.load(Ordering::SeqCst)), (3, 1));
+    assert!(fixture.reloader.reload("test").await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn refuses_a_wrong_one_whole() {
     let fixture = Fixture::new();
     fixture.write("v2", "[limits]\nkeys = 3\nkeyz = 4\n");
-    let error = fixture.reloader.reload().await.unwrap_err();
+    let error = fixture.reloader.reload("test").await.unwrap_err();
     assert!(matches!(error, ReloadError::Invalid(_)), "{error}");
     assert!(error.to_string().contains("limits.keyz"), "{error}");
     assert_eq!((fixture.live.load().limit, fixture.applied.load(Ordering::SeqCst)), (2, 0));
     assert!(fixture.page().contains(&format!("{SUCCESSFUL} 0\n")));
     fixture.write("v3", "[limits]\nkeys = 4\n");
-    fixture.reloader.reload().await.unwrap();
+    fixture.reloader.reload("test").await.unwrap();
     assert!(fixture.page().contains(&format!("{SUCCESSFUL} 1\n")));
 }
 
@@ -100,7 +109,7 @@ async fn refuses_a_wrong_one_whole() {
 async fn refuses_what_needs_a_restart() {
     let fixture = Fixture::new();
     fixture.write("v2", "[node]\nname = \"b\"\n[limits]\nkeys = 3\n");
-    let error = fixture.reloader.reload().await.unwrap_err();
+    let error = fixture.reloader.reload("test").await.unwrap_err();
     assert!(error.to_string().contains("node.name can only change with a restart"), "{error}");
     assert_eq!(fixture.live.load().limit, 2, "the part that could change must not have changed");
 }
@@ -128,7 +137,8 @@ async fn reloads_on_hangup() {
     let _taken = signal(SignalKind::hangup()).unwrap();
     let metrics = Metrics::new("test", "0", "none").unwrap();
     let live = Live::new(1);
-    let reloader = Reloader::new(&metrics, vec![], live.clone(), || Ok(2), |_, _| vec![], |_| {}).unwrap();
+    let reloader =
+        Reloader::new(&metrics, vec![], live.clone(), || Ok(2), |_, _| Changes::default(), |_| {}).unwrap();
     let shutdown = Shutdown::new();
     let watch = tokio::spawn(reloader.watch(shutdown.clone()));
     tokio::time::timeout(Duration::from_secs(60), async {

@@ -62,7 +62,7 @@ fn all_errors_at_once_with_the_nearest_key() {
     let errors = load(text, &[]).unwrap_err();
     for expected in [
         "target.kind: expected one of \"settle\"",
-        "target.admin: TLS is not supported",
+        "target.admin: \"https://127.0.0.1:1\": TLS is not supported; expected http://host:port",
         "probe.intervall: unknown key; did you mean probe.interval?",
         "probe.deadline: expected a duration",
         "probe.name: expected 1 to 63 characters",
@@ -93,9 +93,13 @@ fn what_needs_a_restart_is_named() {
         "[target]\nadmin = \"127.0.0.1:1\"\n[probe]\nname = \"x\"\ninterval = \"2s\"\n[thresholds]\nclock_offset = \"1s\"\n",
         &[],
     );
-    assert_eq!(Config::boot_changes(&old, &new.unwrap()), ["target.admin", "probe.name"]);
+    let Changes { live, boot } = Config::changes(&old, &new.unwrap());
+    assert_eq!(boot, ["target.admin", "probe.name"]);
+    assert_eq!(live, ["probe.interval", "thresholds.clock_offset"]);
     let new = load("[probe]\ninterval = \"2s\"\n[telemetry]\nlog = \"debug\"\n", &[]).unwrap();
-    assert!(Config::boot_changes(&old, &new).is_empty());
+    let Changes { live, boot } = Config::changes(&old, &new);
+    assert_eq!((live, boot), (vec!["probe.interval".to_owned(), "telemetry.log".to_owned()], vec![]));
+    assert_eq!(Config::changes(&new, &new), Changes::default());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! ratio and quantile. All tasks write into it, metrics and state are read from it.
 
 mod books;
+mod breaches;
 mod own;
 mod peers;
 mod report;
@@ -21,6 +22,7 @@ use crate::target::Layout;
 use crate::traffic::Counters;
 use crate::verdict::{Canary, Converged};
 use books::Books;
+use breaches::Breaches;
 use own::Own;
 pub(crate) use own::{Listener, TargetState};
 pub(crate) use peers::NewPeer;
@@ -41,6 +43,7 @@ struct State {
     ring: Ring,
     peers: BTreeMap<String, Peer>,
     books: Books,
+    breaches: Breaches,
     /// Where the sample of the next cycle begins.
     rotation: usize,
     last_acked: Option<Instant>,
@@ -57,6 +60,7 @@ impl Board {
             ring: Ring::new(),
             peers: BTreeMap::new(),
             books: Books::default(),
+            breaches: Breaches::default(),
             rotation: 0,
             last_acked: None,
         };
@@ -127,6 +131,7 @@ impl Board {
         let lags: Vec<Duration> = state.peers.values().filter_map(|peer| peer.ledger.lag(now)).collect();
         let bad = lags.iter().filter(|lag| **lag > config.thresholds.replication_lag).count();
         self.metrics.objective.count(Objective::ReplicationLag, lags.len() as u64, bad as u64);
+        state.note_breaches(now, &config);
     }
 
     /// Takes in a reading of the replica's counters.

@@ -42,6 +42,17 @@ pub(super) struct Writer {
     written: Option<Instant>,
     /// Writes in a row that were refused because of load.
     shed: u32,
+    /// Canaries that were not acknowledged.
+    trouble: Trouble,
+    /// Attempts to delete those keys.
+    sweeping: Trouble,
+}
+
+/// Failures in a row. The log says why once, again when it changes, and when it is over.
+#[derive(Debug, Default)]
+struct Trouble {
+    reason: Option<String>,
+    failures: u64,
 }
 
 // === impl Writer ===
@@ -52,7 +63,16 @@ impl Writer {
         let interval = prober.live.load().probe.interval;
         let now = clock::now();
         let last = now.checked_sub(interval.mul_f64(rand::random::<f64>())).unwrap_or(now);
-        Self { prober, last, not_before: now, swept: false, written: None, shed: 0 }
+        Self {
+            prober,
+            last,
+            not_before: now,
+            swept: false,
+            written: None,
+            shed: 0,
+            trouble: Trouble::default(),
+            sweeping: Trouble::default(),
+        }
     }
 
     async fn cycle(&mut self, own: &Base, probe: Probe) {
@@ -82,6 +102,9 @@ impl Writer {
         match answer {
             Ok(answer) => {
                 self.shed = 0;
+                if let Some(canaries) = self.trouble.over() {
+                    tracing::info!(canaries, "canaries are acknowledged again; so many were not");
+                }
                 for peer in board.acknowledge(&canary, answer.done) {
                     let after = probe.interval.mul_f64(rand::random::<f64>());
                     board.schedule_verdict(&peer, &canary, answer.done + after);
@@ -91,7 +114,9 @@ impl Writer {
                 board.abort(&canary);
                 self.shed = if error.is_shedding() { (self.shed + 1).min(SHED_DOUBLINGS_MAX) } else { 0 };
                 let error = noted(&self.prober, &error);
-                tracing::warn!(error, seq = canary.seq, "canary not acknowledged");
+                if self.trouble.is_news(&error) {
+                    tracing::warn!(error, seq = canary.seq, "canary not acknowledged");
+                }
             }
         }
     }
@@ -106,9 +131,35 @@ impl Writer {
     async fn own(&mut self) -> Option<Base> {
         let own = self.prober.board.layout()?.own.api;
         if !self.swept {
-            self.swept = sweep::sweep_own(&self.prober, &own).await;
+            match sweep::sweep_own(&self.prober, &own).await {
+                Ok(swept) => self.swept = swept,
+                Err(error) => {
+                    if self.sweeping.is_news(&error.to_string()) {
+                        tracing::warn!(%error, "own old canary keys cannot be swept yet");
+                    }
+                }
+            }
         }
         self.swept.then_some(own)
+    }
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    /// One more; whether its reason differs from that of the one before.
+    fn is_news(&mut self, reason: &str) -> bool {
+        self.failures += 1;
+        let is_news = self.reason.as_deref() != Some(reason);
+        if is_news {
+            self.reason = Some(reason.to_owned());
+        }
+        is_news
+    }
+
+    /// It went well: how often it did not before, if ever.
+    fn over(&mut self) -> Option<u64> {
+        self.reason.take().map(|_| std::mem::take(&mut self.failures))
     }
 }
 

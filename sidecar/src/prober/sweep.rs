@@ -39,22 +39,18 @@ pub(super) fn silent_after(probe: &Probe) -> Duration {
 }
 
 /// Deletes what an earlier run left under this prober's name; true when nothing is left.
-pub(super) async fn sweep_own(prober: &Prober, own: &Base) -> bool {
+pub(super) async fn sweep_own(prober: &Prober, own: &Base) -> Result<bool, TargetError> {
     if prober.live.load().boot.name.is_none() {
         // The name is as new as the run.
-        return true;
+        return Ok(true);
     }
     let outcome = async {
         let keys = list(prober, own, &ring::prefix(&prober.name)).await?;
         let mine = |key: &&Key| key.name == prober.name.as_str();
         delete(prober, own, keys.iter().filter(mine)).await
     };
-    outcome.await.unwrap_or_else(|error: TargetError| {
-        // No canary is written before, so nobody else would tell.
-        prober.board.heard(Listener::Api, Some(&error));
-        tracing::warn!(%error, "own old canary keys cannot be swept yet");
-        false
-    })
+    // No canary is written before, so nobody else would tell of a failure.
+    outcome.await.inspect_err(|error| prober.board.heard(Listener::Api, Some(error)))
 }
 
 /// See the module.

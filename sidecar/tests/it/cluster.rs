@@ -41,6 +41,8 @@ pub struct Store {
     pub page: String,
     /// Whether the own replica refuses its clients, saying this.
     pub refusal: Option<&'static str>,
+    /// Calls of clients that were refused.
+    pub refused: u64,
 }
 
 /// How a peer behaves.
@@ -241,6 +243,7 @@ async fn own_reply(store: &Mutex<Store>, request: Request<Incoming>) -> Reply {
     let (key, listing) = (key_of(&request), request.uri().path() == "/v1/keys/_canary");
     let refusal = store.lock().unwrap().refusal;
     if let Some(detail) = refusal.filter(|_| listing || key.is_some()) {
+        store.lock().unwrap().refused += 1;
         return reply(503, json!({ "title": "Refused", "detail": detail }).to_string());
     }
     if listing {

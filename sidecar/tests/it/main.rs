@@ -12,6 +12,7 @@
 mod cluster;
 mod discovery;
 mod faults;
+mod logs;
 mod page;
 mod process;
 mod reload;

@@ -15,7 +15,10 @@ async fn thresholds_and_probe_settings_change_live() {
     assert_eq!(objective(&state, "convergence_p99")["breached"], false);
     // The same samples against a stricter threshold.
     let strict = format!("{FAST}[thresholds]\nconvergence_p99 = \"10ms\"\n");
-    assert_eq!(sidecar.reload(&strict).await, (200, "reloaded\n".to_owned()));
+    assert_eq!(
+        sidecar.reload(&strict).await,
+        (200, "reloaded; changed: thresholds.convergence_p99\n".to_owned())
+    );
     let state = sidecar.state().await;
     assert_eq!(objective(&state, "convergence_p99")["breached"], true);
     assert_eq!(objective(&state, "convergence_p99")["status"], "breached");

@@ -94,3 +94,19 @@ fn programs_get_all_three_documents_in_one() {
     assert_eq!(all["members"][2]["name"], "n3");
     assert_eq!(all["lag"]["n2"]["proven_seconds"], 0.035);
 }
+
+#[test]
+fn buckets_that_differ_are_an_alarm() {
+    let mut status = status(true);
+    let rules = |resolver: &str| json!({"type": "register", "resolver": resolver});
+    status["bucket_mismatches"] = json!([
+        {"peer": "n2", "bucket": "notes", "here": rules("siblings"), "there": rules("lww")},
+        {"peer": "n3", "bucket": "mine", "here": null, "there": rules("lww")},
+    ]);
+    let lines = lines(status, members(true), lag(true));
+    let expected = [
+        "buckets     notes is register siblings here and register lww at n2",
+        "buckets     mine is not declared here and register lww at n3",
+    ];
+    assert_eq!(texts(&lines, Style::Alarm), expected);
+}

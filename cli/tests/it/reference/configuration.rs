@@ -14,9 +14,10 @@ a test compares it with the programs.
 
 Files are TOML or YAML, told by their extension (`.toml`, `.yaml`, `.yml`). An environment variable
 `SETTLE_<SECTION>__<KEY>` overrides the file: `SETTLE_NODE__NAME=n1` sets `name` in `[node]`. Variables
-without the double underscore are ignored. Durations are texts such as `\"250ms\"`, sizes such as
-`\"64MiB\"`. An unknown key is an error that names the nearest known one, and all errors of a file are
-reported at once; `--check-config` reports them without starting.
+without the double underscore are ignored. There, a list has commas between its entries
+(`SETTLE_CLUSTER__SEEDS=a:7401,b:7401`) or is written as in a file (`[\"a:7401\", \"b:7401\"]`). Durations are
+texts such as `\"250ms\"`, sizes such as `\"64MiB\"`. An unknown key is an error that names the nearest known
+one, and all errors of a file are reported at once; `--check-config` reports them without starting.
 
 A changed file is loaded by itself, on `SIGHUP`, and on `POST /-/reload`. A file with an error, or one
 that changes something that only a restart can change, is refused with the reason, and the running
@@ -33,6 +34,27 @@ fn the_keys_are_those_of_the_programs() {
         text += &tables(&default_configuration(program));
     }
     compare("docs/configuration.md", &text);
+}
+
+/// Whoever gives one program the other's file is told so, for every key of it.
+#[test]
+fn the_keys_of_the_other_program_are_called_that() {
+    for (program, other) in [("settled", "settle-sidecar"), ("settle-sidecar", "settled")] {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        // What has no default is commented out.
+        std::fs::write(file.path(), default_configuration(other).replace("\n# name =", "\nname =")).unwrap();
+        let output = Command::new(programs::ours(program))
+            .args(["--check-config", "--config"])
+            .arg(file.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let (told, untold): (Vec<&str>, Vec<&str>) = said
+            .lines()
+            .filter(|line| line.contains("unknown"))
+            .partition(|line| line.contains(&format!("it belongs to {other}")));
+        assert!(told.len() > 3 && untold.is_empty(), "{program}: {said}");
+    }
 }
 
 /// A block of TOML in the README opens with a comment that names its program.

@@ -27,6 +27,7 @@ fn hello(node: &Node, name: &str, origin: Origin) -> Hello {
         admin: String::new(),
         peer: String::new(),
         fence: 0,
+        buckets: Vec::new(),
     }
 }
 

@@ -111,6 +111,26 @@ fn a_later_versions_greeting_can_be_read() {
 }
 
 #[test]
+fn the_buckets_of_a_node_are_told_and_bounded() {
+    let bucket = |number: usize| DeclaredBucket {
+        name: format!("{number:064}"),
+        kind: "register".into(),
+        resolver: "siblings".into(),
+    };
+    let told = Hello { buckets: (0..BUCKETS_MAX).map(bucket).collect(), ..hello("n1") };
+    let bytes = Greeting::Hello(told.clone()).to_bytes();
+    // With room for the longest names of hosts.
+    assert!(bytes.len() + 3 * 256 < HELLO_BYTES_MAX, "{} bytes", bytes.len());
+    assert_eq!(Greeting::from_bytes(bytes), Ok(Greeting::Hello(told)));
+    let more = Hello { buckets: (0..=BUCKETS_MAX).map(bucket).collect(), ..hello("n1") };
+    assert!(Greeting::from_bytes(Greeting::Hello(more).to_bytes()).is_err());
+    // A node that does not tell sends nothing at this place.
+    let silent = Greeting::Hello(hello("n1")).to_bytes();
+    let read = Greeting::from_bytes(silent.slice(..silent.len() - 1));
+    assert_eq!(read, Ok(Greeting::Hello(hello("n1"))));
+}
+
+#[test]
 fn codes_of_refusals_come_back() {
     for number in 0..=u8::MAX {
         let code = RefusalCode::of(number);
