@@ -13,6 +13,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # simulator, which compiles the kernel with switchable bugs.
 SHIPPED := -p settle-daemon -p settle-sidecar -p settle
 
+# What the programs call their revision: the commit, and whether the tree differs from it. Only for what is shipped, so
+# that a commit does not build anything of the tests anew.
+REVISION = $(or $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null),unknown)
+
 # Arguments passed on, as in: make demo DEMO_ARGS="--duration 20s --chaos"
 DEMO_ARGS ?=
 BENCH_ARGS ?=
@@ -34,7 +38,7 @@ lint: ## format check and clippy only
 	@scripts/test.sh lint
 
 release: ## build the shipped programs
-	@$(CARGO) build --release --locked $(SHIPPED)
+	@SETTLE_REVISION=$(REVISION) $(CARGO) build --release --locked $(SHIPPED)
 
 fmt: ## rewrite the sources in the project's format
 	$(CARGO) fmt --all

@@ -7,6 +7,7 @@ mod columns;
 pub mod completions;
 pub mod demo;
 pub mod kv;
+pub mod leash;
 mod outcome;
 mod processes;
 mod random;

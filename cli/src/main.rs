@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use settle::admin::{barrier, drain, lag, layout, members, repair, status};
 use settle::client::Servers;
 use settle::kv::{delete, get, put};
-use settle::{bench, completions, demo};
+use settle::{bench, completions, demo, leash};
 
 /// Work with a Settle cluster.
 ///
@@ -54,6 +54,9 @@ enum Command {
     Bench(bench::Args),
     /// Print what a shell needs to complete commands and options.
     Completions(completions::Args),
+    /// Become another program that ends when the one that started it does.
+    #[command(hide = true)]
+    Leashed(leash::Args),
 }
 
 fn main() -> ExitCode {
@@ -72,5 +75,6 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Completions(arguments) => completions::main(&arguments, Cli::command()),
+        Command::Leashed(arguments) => leash::main(&arguments),
     }
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::leash::leashed;
 use crate::processes::{Server, forget_environment, free_addresses};
 
 /// Where one node listens.
@@ -86,7 +87,7 @@ pub(crate) fn start_node(program: &Path, directory: &Path, name: &str) -> Result
     let mut command = Command::new(program);
     command.arg("--config").arg(directory.join(format!("{name}.toml")));
     forget_environment(&mut command, "SETTLE_");
-    Server::start(name, command, directory)
+    Server::start(name, leashed(&command)?, directory)
 }
 
 #[cfg(test)]

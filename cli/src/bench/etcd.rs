@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::System;
 use super::cluster::{self, Cluster, NODES, Node};
+use crate::leash::leashed;
 use crate::processes::{Server, forget_environment, free_addresses};
 
 /// Starts the processes; they are not ready yet.
@@ -25,7 +26,7 @@ pub(super) fn start(program: Option<&Path>, base: &Path) -> Result<Cluster> {
     for (index, &[client, peer]) in (1..).zip(&ports) {
         let name = format!("e{index}");
         let command = command(&program, &name, &directory.path().join(&name), (client, peer), &members);
-        let server = Server::start(&name, command, directory.path())?;
+        let server = Server::start(&name, leashed(&command)?, directory.path())?;
         nodes.push(Node { server, client, health: client, health_path: "/health" });
     }
     Ok(Cluster::new(System::Etcd, version, nodes, directory))

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use super::state::State;
+use crate::leash::leashed;
 use crate::processes::{Server, beside, forget_environment, free_addresses};
 use crate::readiness::{self, START_DEADLINE};
 use crate::settled::{Plan, Ports, free_ports, name, start_node};
@@ -159,7 +160,7 @@ fn start_sidecar(
     let mut command = Command::new(program);
     command.arg("--config").arg(&file);
     forget_environment(&mut command, "SETTLE_");
-    Server::start("sidecar", command, directory.path())
+    Server::start("sidecar", leashed(&command)?, directory.path())
 }
 
 /// The window is short, so that one sees quantiles fall again after a disturbance. All thresholds are

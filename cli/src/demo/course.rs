@@ -179,17 +179,8 @@ impl Course {
         let compared = keys.len();
         problems.extend(self.disagreement(keys).await?);
         self.show_all(elapsed, totals)?;
-        let canaries = self.state.canaries.converged;
-        let text = match (problems.is_empty(), healed.is_some()) {
-            (true, false) => {
-                format!("\nAll {canaries} canaries converged, all replicas hold the same {compared} keys.")
-            }
-            (true, true) => {
-                format!("\nHealed: no replica lags, all hold the same {compared} keys.")
-            }
-            (false, _) => format!("\nFAILED: {}", problems.join("; ")),
-        };
-        self.screen.say(&text)?;
+        let text = verdict::conclusion(&self.state, healed.is_some(), compared, &problems);
+        self.screen.say(&format!("\n{text}"))?;
         Ok(if problems.is_empty() { Ended::Well } else { Ended::Badly })
     }
 

@@ -38,6 +38,20 @@ pub(super) fn problems(end: &State, settled: bool, healed: Option<&State>, clien
     problems
 }
 
+/// The last line of a demo. Its numbers are those of the table above it: the sidecar goes on writing canaries, so that
+/// one may be under way at any moment.
+pub(super) fn conclusion(end: &State, healed: bool, compared: usize, problems: &[String]) -> String {
+    let (converged, under_way) = (end.canaries.converged, end.canaries.under_way);
+    let more = if under_way > 0 { format!(" ({under_way} more under way)") } else { String::new() };
+    match (problems.is_empty(), healed) {
+        (true, false) => {
+            format!("All {converged} canaries converged{more}, all replicas hold the same {compared} keys.")
+        }
+        (true, true) => format!("Healed: no replica lags, all hold the same {compared} keys."),
+        (false, _) => format!("FAILED: {}", problems.join("; ")),
+    }
+}
+
 /// Peers that are behind.
 fn late(end: &State) -> Vec<String> {
     let late = end.peers.iter().map(|peer| {

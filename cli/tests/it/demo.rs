@@ -33,6 +33,17 @@ fn an_interrupted_demo_leaves_nothing() {
     assert_nothing_left(temporary.path());
 }
 
+/// Nobody is left then to stop the servers; only the directory stays.
+#[test]
+fn the_servers_of_a_killed_demo_end_with_it() {
+    let (mut demo, temporary, _log) = start(&["demo", "--nodes", "2"]);
+    demo.said("where the replicas are", |line| line.starts_with("n2 ").then_some(()));
+    assert_eq!(processes_that_name(temporary.path()).len(), 3, "two replicas and a sidecar");
+    demo.kill();
+    assert_eq!(demo.ended(), None);
+    assert_no_processes(temporary.path());
+}
+
 /// A demo whose temporary files go to a directory of its own, and where its log is.
 fn start(arguments: &[&str]) -> (Process, TempDir, TempDir) {
     // Both are there, and as new as their sources: the demo starts what lies beside it.
@@ -47,6 +58,10 @@ fn start(arguments: &[&str]) -> (Process, TempDir, TempDir) {
 fn assert_nothing_left(temporary: &Path) {
     let files: Vec<_> = std::fs::read_dir(temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.is_empty(), "left behind: {files:?}");
+    assert_no_processes(temporary);
+}
+
+fn assert_no_processes(temporary: &Path) {
     // The kernel may take a moment to forget a process that was killed.
     eventually("every process of the demo is gone", || match processes_that_name(temporary).as_slice() {
         [] => Ok(()),

@@ -11,6 +11,7 @@
 mod arrows;
 mod commands;
 mod demo;
+mod make;
 mod prometheus;
 mod reference;
 mod stopped;

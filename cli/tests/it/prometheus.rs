@@ -24,6 +24,23 @@ fn prometheus_accepts_the_shipped_configuration() {
     assert!(output.status.success() && !said.contains("WARNING"), "{said}");
 }
 
+/// Whoever follows the README has something to look at.
+#[test]
+fn the_shipped_targets_are_those_of_the_readme() {
+    let readme = files::text("README.md");
+    assert!(
+        readme.contains("for i in 1 2 3; do") && readme.contains("SETTLE_LISTEN__ADMIN=127.0.0.1:75${i}2")
+    );
+    let targets = |file: &str| -> Vec<String> {
+        let text = files::text(Path::new("prometheus").join(file));
+        text.lines().filter_map(|line| line.strip_prefix("    - ")).map(str::to_owned).collect()
+    };
+    let replicas = targets("settled.targets.yml");
+    assert_eq!(replicas, ["localhost:7512", "localhost:7522", "localhost:7532"]);
+    assert_eq!(targets("settle-sidecar.targets.yml"), ["localhost:7410"]);
+    assert!(readme.contains("curl http://127.0.0.1:7410/"));
+}
+
 #[test]
 fn prometheus_scrapes_every_replica_and_the_sidecar() {
     let cluster = Cluster::start();
@@ -90,7 +107,7 @@ fn start_prometheus(cluster: &Cluster) -> (Process, SocketAddr) {
     (process, web)
 }
 
-/// The shipped file names the default address; here the same form with those of the test.
+/// The shipped file names the addresses of the README; here the same form with those of the test.
 fn write_targets(path: &Path, addresses: &[SocketAddr]) {
     let name = path.file_name().unwrap();
     let shipped = files::text(Path::new("prometheus").join(name));

@@ -93,3 +93,15 @@ fn settled_means_that_nothing_from_before_is_owed_by_anyone() {
     state.peers[0].up = Some(false);
     assert!(!is_settled(&state, second));
 }
+
+#[test]
+fn the_last_line_agrees_with_the_table() {
+    let mut state = state();
+    let said = conclusion(&state, false, 7, &[]);
+    assert_eq!(said, "All 40 canaries converged (1 more under way), all replicas hold the same 7 keys.");
+    state.canaries.under_way = 0;
+    let said = conclusion(&state, false, 7, &[]);
+    assert_eq!(said, "All 40 canaries converged, all replicas hold the same 7 keys.");
+    assert!(conclusion(&state, true, 7, &[]).starts_with("Healed: "));
+    assert_eq!(conclusion(&state, false, 7, &["a".to_owned(), "b".to_owned()]), "FAILED: a; b");
+}

@@ -40,6 +40,22 @@ const CLOSED: [&str; 12] = [
     "unit",
 ];
 
+/// What to ask first, and to alert on first, must be there to be asked.
+#[test]
+fn the_metrics_in_the_readme_exist() {
+    let (readme, documented) = (files::text("README.md"), documented(&files::text(PATH)));
+    let blocks: String =
+        readme.split("```promql").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let asked: Vec<&str> = blocks
+        .split(|character: char| !character.is_ascii_lowercase() && character != '_')
+        .filter(|word| word.starts_with("settle_"))
+        .collect();
+    assert_eq!(asked.first(), Some(&"settle_probe_target_up"), "the first alert to have comes first");
+    for name in asked {
+        assert!(documented.keys().any(|(_, known)| known == name), "{name} is in no table of {PATH}");
+    }
+}
+
 #[test]
 fn the_metrics_are_those_of_the_pages() {
     let cluster = Cluster::start();

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// What builds and tools leave behind; nothing of it is committed.
-const NOT_OURS: [&str; 4] = ["target", ".git", ".tools", "corpus"];
+/// What builds, tools and the README's example leave behind; nothing of it is committed.
+const NOT_OURS: [&str; 5] = ["target", ".git", ".tools", "corpus", "local"];
 
 /// The directory with the workspace's `Cargo.toml`.
 pub(crate) fn root() -> PathBuf {

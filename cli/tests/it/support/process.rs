@@ -44,6 +44,11 @@ impl Process {
         self.signal("INT");
     }
 
+    /// Ends it at once, without its knowing.
+    pub(crate) fn kill(&self) {
+        self.signal("KILL");
+    }
+
     /// Stops it where it stands, without its knowing: its connections stay open and nothing is answered.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
