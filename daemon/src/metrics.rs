@@ -1,5 +1,7 @@
 //! The node's own metrics: structs per concern, children resolved once, gauges refreshed at each scrape.
 
+mod repairs;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,11 +12,14 @@ use crate::config::Bucket;
 use crate::node::Node;
 use crate::node::commit::Staged;
 
+pub(crate) use repairs::{RepairResult, Repairs};
+
 /// Everything that the node counts while it works.
 pub(crate) struct NodeMetrics {
     pub(crate) traffic: Traffic,
     pub(crate) storage: Storage,
     pub(crate) exchange: Exchange,
+    pub(crate) repairs: Repairs,
     pub(crate) siblings: Histogram,
     pub(crate) hints_replayed: Counter,
     pub(crate) deltas_dropped: Counter,
@@ -51,6 +56,7 @@ impl NodeMetrics {
             traffic: Traffic::register(metrics, buckets)?,
             storage: Storage::register(metrics)?,
             exchange: Exchange::register(metrics)?,
+            repairs: Repairs::register(metrics)?,
             siblings: metrics.histogram(
                 "settle_siblings",
                 "Versions found by reads of a key; more than one means concurrent writes.",

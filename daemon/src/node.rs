@@ -6,8 +6,10 @@
 pub(crate) mod commit;
 pub(crate) mod gather;
 pub(crate) mod members;
+mod nearest;
 pub(crate) mod quorum;
 mod read;
+mod repair;
 mod status;
 mod write;
 
@@ -26,6 +28,7 @@ use settle_core::storage::{Batch, StorageError};
 use settle_service::admin::Readiness;
 use settle_service::reload::Live;
 use settle_store::{Committer, Engine, Refused};
+use tokio::sync::Semaphore;
 
 use crate::clock;
 use crate::config::Config;
@@ -66,6 +69,8 @@ pub(crate) struct Node {
     layout: ArcSwap<Layout>,
     /// The partitions that a full exchange is filling; see [`Node::begin_full`].
     filling: Mutex<BTreeSet<PartitionId>>,
+    /// How many more repairs may go on in the background; see [`mod@repair`].
+    repairing: Arc<Semaphore>,
     /// Held while a member is admitted.
     admitting: Mutex<()>,
     peers: ArcSwap<Vec<Arc<Peer>>>,
@@ -137,6 +142,7 @@ impl Node {
             hybrid: Mutex::new(HybridClock::default()),
             layout: ArcSwap::from_pointee(parts.layout),
             filling: Mutex::default(),
+            repairing: Arc::new(Semaphore::new(repair::BACKGROUND_MAX)),
             admitting: Mutex::new(()),
             peers: ArcSwap::from_pointee(Vec::new()),
             must_stop: OnceLock::new(),

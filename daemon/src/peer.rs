@@ -4,6 +4,7 @@
 //! own connection, acknowledgements and answers come back on it.
 
 pub(crate) mod buckets;
+mod latency;
 pub(crate) mod link;
 pub(crate) mod listen;
 
@@ -25,6 +26,8 @@ use crate::clock;
 use crate::node::Node;
 use crate::node::quorum::PeerAck;
 use crate::worker::gossip::{Seen, State};
+
+use latency::Latency;
 
 /// A connection to a peer.
 pub(crate) type PeerLink = Link<PeerAck>;
@@ -48,6 +51,8 @@ pub(crate) struct Peer {
     round_trip: AtomicU64,
     /// The newest epoch in which it was met; frames of older ones are refused.
     epoch: AtomicU64,
+    /// How long its answers to reads take.
+    pub(crate) latency: Latency,
     heard: ArcSwapOption<Seen>,
     contact: ArcSwap<Contact>,
     /// The buckets that it declares, as it told in its last handshake; empty before that.
@@ -78,6 +83,7 @@ impl Peer {
             answered: AtomicU64::new(0),
             round_trip: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
+            latency: Latency::default(),
             heard: ArcSwapOption::empty(),
             contact: ArcSwap::from_pointee(Contact::default()),
             buckets: ArcSwap::default(),

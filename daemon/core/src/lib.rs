@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`dot`] and [`clock`] (the names of writes and sets of them), [`entry`] (what a key holds, and
 //! the merge laws), [`partition`] (one replica of one slice of the data: writing, applying, exchanging, proving
-//! freshness), [`value`] (what entries mean to clients).
+//! freshness), [`reading`] (what several replicas hold together), [`value`] (what entries mean to clients).
 
 pub mod clock;
 pub mod codec;
@@ -22,6 +22,7 @@ pub mod merkle;
 pub mod partition;
 pub mod placement;
 pub mod plant;
+pub mod reading;
 pub mod segment;
 pub mod storage;
 pub mod value;

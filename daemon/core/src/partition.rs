@@ -16,12 +16,14 @@
 mod apply;
 mod cache;
 mod collect;
+mod compare;
 mod exchange;
 mod freshness;
 mod full;
 mod log;
 mod overlay;
 mod prune;
+mod repair;
 mod survey;
 mod write;
 
@@ -40,9 +42,11 @@ use crate::storage::{Batch, Rows, StorageError, Table};
 
 pub use apply::{Applied, Delta};
 pub use collect::Collected;
+pub use compare::{Compared, Have, Held};
 pub use exchange::{LogAnswer, LogPage, PageLimits};
 pub use freshness::Moment;
 pub use full::{FullPage, FullRequest, Progress};
+pub use repair::Repair;
 pub use write::{Write, Written};
 
 use cache::EntryCache;

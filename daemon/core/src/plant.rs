@@ -34,6 +34,16 @@ pub enum Plant {
     NothingIsCollected,
     /// A coordinator is told only of what is shown, not of what was superseded there and may be shown elsewhere.
     HiddenIsNotCollected,
+    /// Replicas that show the same siblings agree, whatever else they have seen of the key.
+    SameSiblingsAgree,
+    /// A repair marks as seen all that its sender knows of, not only the siblings that it carries.
+    RepairJoinsClock,
+    /// A repair replaces what its receiver shows, also what the sender does not know.
+    RepairReplaces,
+    /// A repair claims what the asked replicas show, not what they know to be superseded.
+    RepairOfShownOnly,
+    /// A read at several replicas is answered before what it repairs is durable.
+    ReadBeforeRepair,
 }
 
 /// All plants, for the simulator's list.
@@ -52,6 +62,11 @@ pub const ALL: &[Plant] = &[
     Plant::TreeUpdatedWhenStaged,
     Plant::NothingIsCollected,
     Plant::HiddenIsNotCollected,
+    Plant::SameSiblingsAgree,
+    Plant::RepairJoinsClock,
+    Plant::RepairReplaces,
+    Plant::RepairOfShownOnly,
+    Plant::ReadBeforeRepair,
 ];
 
 #[cfg(feature = "plant")]

@@ -18,7 +18,7 @@ use settle_core::partition::{Moment, Partition};
 
 use crate::broken::Broken;
 use crate::invariants::{self, Look};
-use crate::network::Network;
+use crate::network::{Network, ReadId};
 use crate::node::{Node, Touch};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
@@ -32,6 +32,7 @@ mod heal;
 mod messages;
 mod pull;
 mod quorum;
+mod read;
 
 /// A cluster in the middle of a run.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub struct Cluster {
     horizons: Vec<Vec<u64>>,
     /// Per node and partition, the last request of a full exchange, and whom it went to.
     pulls: Vec<Vec<Option<(usize, Bytes)>>>,
+    /// How many reads at several replicas were begun.
+    reads: ReadId,
     healing: bool,
 }
 
@@ -72,6 +75,7 @@ impl Cluster {
             writer: (0, 0, 0),
             horizons: vec![vec![0; shape.partitions]; shape.nodes],
             pulls: vec![vec![None; shape.partitions]; shape.nodes],
+            reads: 0,
             healing: false,
             shape,
             rng,
@@ -106,6 +110,8 @@ impl Cluster {
             Action::Write => self.write(false)?,
             Action::WriteAndCrash => self.write(true)?,
             Action::Read => self.read()?,
+            Action::ReadAtSeveral => self.read_at_several()?,
+            Action::HurryRead => self.hurry_read()?,
             Action::Deliver => self.deliver()?,
             Action::Hurry => self.hurry()?,
             Action::Exchange => self.exchange()?,

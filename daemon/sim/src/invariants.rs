@@ -9,6 +9,7 @@ pub mod dots;
 pub mod durable;
 pub mod kept;
 pub mod log;
+pub mod monotonic;
 pub mod overwritten;
 pub mod residue;
 pub mod superseded;

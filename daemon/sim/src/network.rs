@@ -50,7 +50,18 @@ pub enum Body {
     EchoRequest(EchoRequest),
     /// Its answer.
     EchoAnswer(EchoAnswer),
+    /// A read of a key by its index: what the asking replica has of it.
+    Compare(ReadId, usize, Bytes),
+    /// Its answer.
+    Compared(ReadId, Bytes),
+    /// What the receiver lacks of a key that is read.
+    Repair(ReadId, Bytes),
+    /// The receiver holds it.
+    Repaired(ReadId),
 }
+
+/// Names a read in its messages; never used twice.
+pub type ReadId = u64;
 
 /// Names an earlier answer: the life and the tick in which it was given.
 pub type Base = Option<(Epoch, u64)>;
@@ -91,6 +102,8 @@ pub enum Kind {
     Full,
     /// Echoes.
     Echo,
+    /// Reads at several replicas.
+    Read,
 }
 
 /// Everything in flight, and the links that are cut.
@@ -112,6 +125,7 @@ impl Body {
             Self::EchoRequest(_) | Self::EchoAnswer(_) => Kind::Echo,
             Self::LogRequest(_) | Self::LogPage(_) | Self::LogFull => Kind::Log,
             Self::FullRequest(_) | Self::FullPage(_) => Kind::Full,
+            Self::Compare(..) | Self::Compared(..) | Self::Repair(..) | Self::Repaired(_) => Kind::Read,
         }
     }
 
@@ -130,6 +144,10 @@ impl Body {
             Self::FullPage(_) => "full page",
             Self::EchoRequest(_) => "echo",
             Self::EchoAnswer(_) => "echo answer",
+            Self::Compare(..) => "read",
+            Self::Compared(..) => "read answer",
+            Self::Repair(..) => "repair",
+            Self::Repaired(_) => "repaired",
         }
     }
 }

@@ -27,7 +27,7 @@ mod stages;
 mod waiting;
 
 use stages::Change;
-pub use waiting::{Collecting, Quorum, Waiter, Waiting};
+pub use waiting::{Collecting, Quorum, Read, Stage, Waiter, Waiting};
 
 /// A node.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ pub struct Node {
     pub quorums: Vec<Quorum>,
     /// Its writes at quorum that are not made yet.
     pub collecting: Vec<Collecting>,
+    /// Its reads at several replicas.
+    pub reads: Vec<Read>,
     stamps: HybridClock,
     /// How far its wall clock is ahead of the slowest one, in milliseconds.
     ahead_ms: u64,
@@ -118,6 +120,7 @@ impl Node {
             waiting: VecDeque::new(),
             quorums: Vec::new(),
             collecting: Vec::new(),
+            reads: Vec::new(),
             stamps: HybridClock::default(),
             ahead_ms: shape.ahead_ms.get(place).copied().unwrap_or_default(),
         }
@@ -168,6 +171,7 @@ impl Node {
         self.waiting.clear();
         self.quorums.clear();
         self.collecting.clear();
+        self.reads.clear();
         self.partitions.clear();
         self.up = false;
     }

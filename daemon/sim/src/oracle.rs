@@ -42,6 +42,8 @@ pub struct History {
     pub overwritten: Bits,
     /// The puts by which settled operations last stated their values.
     pub stated: Bits,
+    /// Those that a read at quorum showed, or knew to be superseded, when it was answered.
+    pub read: Bits,
 }
 
 /// What a client asked for once. At quorum it may be restated, and is several writes then.
@@ -112,6 +114,7 @@ impl Oracle {
             settled: Bits::default(),
             overwritten: Bits::default(),
             stated: Bits::default(),
+            read: Bits::default(),
         };
         Self { keys: (0..keys).map(history).collect(), acknowledged: Vec::new(), minted: BTreeSet::new() }
     }

@@ -40,6 +40,10 @@ pub enum Action {
     WriteAndCrash,
     /// A client reads, and keeps the context.
     Read,
+    /// A client reads at quorum, or what it read at one replica is compared with others.
+    ReadAtSeveral,
+    /// A read at several replicas and its repairs travel between its node and one other.
+    HurryRead,
     /// One message arrives.
     Deliver,
     /// A write at quorum and what follows from it travel between its coordinator and one other node.
@@ -115,12 +119,12 @@ pub struct Shape {
     pub weights: Vec<(Action, usize)>,
 }
 
-/// All alike, full exchanges, log exchanges, echoes.
+/// All alike, full exchanges, both kinds of exchanges, reads, echoes.
 const TRAFFIC: &[&[Kind]] = &[
-    &[Kind::Delta, Kind::Delta, Kind::Ack, Kind::Ack, Kind::Log, Kind::Full, Kind::Echo],
-    &[Kind::Delta, Kind::Ack, Kind::Full, Kind::Full, Kind::Full],
-    &[Kind::Delta, Kind::Ack, Kind::Full, Kind::Full, Kind::Log, Kind::Echo],
-    &[Kind::Delta, Kind::Delta, Kind::Ack, Kind::Log, Kind::Log, Kind::Echo],
+    &[Kind::Delta, Kind::Delta, Kind::Ack, Kind::Ack, Kind::Read, Kind::Log, Kind::Full, Kind::Echo],
+    &[Kind::Delta, Kind::Ack, Kind::Read, Kind::Full, Kind::Full, Kind::Full],
+    &[Kind::Delta, Kind::Ack, Kind::Full, Kind::Full, Kind::Log, Kind::Echo, Kind::Read],
+    &[Kind::Delta, Kind::Ack, Kind::Read, Kind::Read, Kind::Log, Kind::Echo],
     &[Kind::Delta, Kind::Delta, Kind::Ack, Kind::Echo, Kind::Echo, Kind::Log],
 ];
 
@@ -193,6 +197,8 @@ fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
         (Action::Write, rng.pick(&[120, 200, 260])),
         (Action::WriteAndCrash, crash),
         (Action::Read, 100),
+        (Action::ReadAtSeveral, rng.pick(&[10, 40, 80])),
+        (Action::HurryRead, rng.pick(&[0, 40, 120])),
         (Action::Deliver, rng.pick(&[250, 400, 600])),
         (Action::Hurry, rng.pick(&[0, 40, 120])),
         (Action::Exchange, rng.pick(&[30, 60, 120])),

@@ -1,5 +1,6 @@
 //! Registers: get, put, delete.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -30,16 +31,22 @@ const CONTEXT: HeaderName = HeaderName::from_static("settle-context");
 const OCTET_STREAM: &str = "application/octet-stream";
 
 /// `GET /v1/kv/{bucket}/{key}`.
-pub(super) async fn get(node: &Node, bucket: &Bucket, key: &[u8], level: Level, params: &Params) -> Response {
+pub(super) async fn get(
+    node: &Arc<Node>,
+    bucket: &Bucket,
+    key: &[u8],
+    level: Level,
+    params: &Params,
+) -> Response {
     if let Some(refused) = check_key(node, key) {
         return refused;
     }
     let key = Key::new(&bucket.name, key);
     let deadline = deadline(node, params);
     let outcome = if params.own {
-        node.read_own(&key).map_err(Into::into).map(|(entry, clock)| {
-            let context = node.client_context(&key, &entry, &clock);
-            (entry, context)
+        node.held(&key).map_err(Into::into).map(|held| {
+            let context = node.client_context(&key, &held);
+            (held.entry, context)
         })
     } else {
         let read = node.read(ReadRequest { key, level, deadline }).await;

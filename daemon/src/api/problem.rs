@@ -93,6 +93,9 @@ pub(super) fn damaged() -> Response {
 pub(super) fn read(error: &ReadError) -> Response {
     match error {
         ReadError::Unavailable(error) => unavailable(error),
+        ReadError::Unrepaired { .. } => {
+            late(Problem::new("deadline", 504, "The deadline passed").detail(error.to_string()), false)
+        }
         ReadError::Storage(error) => storage(error),
     }
 }

@@ -24,6 +24,8 @@ pub struct LiveConfig {
     pub anti_entropy_interval: Duration,
     /// How often a peer is asked for a proof of freshness.
     pub echo_interval: Duration,
+    /// Which part of the reads at one replica is compared with the others afterwards, 0 to 1.
+    pub repair_chance: f64,
     /// `[limits]`.
     pub limits: Limits,
     /// Log directives such as `info`.
@@ -90,8 +92,16 @@ impl LiveConfig {
     /// The keys in which `new` differs.
     pub(super) fn changes(&self, new: &Self) -> Vec<String> {
         // Taken apart in full, so that a new field cannot be forgotten here.
-        let Self { consistency, durability, anti_entropy_interval, echo_interval, limits, log, buckets } =
-            self;
+        let Self {
+            consistency,
+            durability,
+            anti_entropy_interval,
+            echo_interval,
+            repair_chance,
+            limits,
+            log,
+            buckets,
+        } = self;
         let Consistency { read, write, timeout } = consistency;
         let Limits { key_bytes, value_bytes, concurrent_requests } = limits;
         let same = [
@@ -101,6 +111,7 @@ impl LiveConfig {
             ("storage.durability or storage.interval", *durability == new.durability),
             ("anti_entropy.interval", *anti_entropy_interval == new.anti_entropy_interval),
             ("echo.interval", *echo_interval == new.echo_interval),
+            ("read_repair.chance", *repair_chance == new.repair_chance),
             ("limits.key_bytes", *key_bytes == new.limits.key_bytes),
             ("limits.value_bytes", *value_bytes == new.limits.value_bytes),
             ("limits.concurrent_requests", *concurrent_requests == new.limits.concurrent_requests),
@@ -129,6 +140,11 @@ impl LiveConfig {
                 "echo.interval",
                 "100ms",
                 "Time between two proofs of freshness from a peer; measured lag is at least this old.",
+            ),
+            repair_chance: reader.ratio(
+                "read_repair.chance",
+                0.1,
+                "Part of the reads at one replica after which the others are compared and repaired, 0 to 1.",
             ),
             limits: read_limits(reader),
             log: String::new(),

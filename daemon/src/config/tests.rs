@@ -103,7 +103,7 @@ fn all_errors_come_at_once() {
 
 #[test]
 fn sections_of_later_versions_are_unknown() {
-    for section in ["tls", "auth", "hints", "read_repair"] {
+    for section in ["tls", "auth", "hints"] {
         let errors = load(&format!("{NEEDED}[{section}]\nx = 1\n")).unwrap_err();
         assert!(errors[0].contains(&format!("{section}: unknown section")), "{errors:?}");
     }

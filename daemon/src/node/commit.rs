@@ -8,6 +8,7 @@ use std::sync::Arc;
 use settle_core::key::PartitionId;
 use settle_core::partition::Ticket;
 use settle_store::Committed;
+use settle_wire::message::Answer;
 use settle_wire::serve::Replies;
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +22,15 @@ pub(crate) enum Waiter {
     Write(Arc<Quorum>),
     /// A peer that sent deltas on a connection, up to this sequence number.
     Peer(Arc<Replies>, u64),
+    /// A peer that asked for a repair.
+    Repair {
+        /// The way to it.
+        replies: Arc<Replies>,
+        /// The question.
+        id: u64,
+        /// Whether anything was lacking.
+        changed: bool,
+    },
     /// A task of this node.
     Task(oneshot::Sender<()>),
     /// Nobody.
@@ -80,6 +90,7 @@ impl Waiter {
         match self {
             Self::Write(quorum) => quorum.own(),
             Self::Peer(replies, upto) => replies.ack(upto),
+            Self::Repair { replies, id, changed } => replies.answer(id, &Answer::Repaired { changed }),
             Self::Task(done) => {
                 // A task that no longer waits has lost nothing.
                 let _ = done.send(());

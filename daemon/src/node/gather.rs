@@ -1,10 +1,10 @@
 //! Asking as many peers as a level needs, the nearest first, and others when those are slow.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use settle_core::dot::NodeId;
 use settle_core::key::PartitionId;
 use settle_wire::message::{Answer, Question};
 use tokio::time::{Instant, timeout_at};
@@ -13,9 +13,6 @@ use crate::clock;
 use crate::peer::Peer;
 
 use super::Node;
-
-/// How long the nearest peers get before the others are asked too.
-const HEDGE: Duration = Duration::from_millis(50);
 
 /// Not enough replicas answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,16 +44,6 @@ pub(crate) enum Unavailable {
 }
 
 impl Node {
-    /// The other replicas of a partition that answer at present, the nearest first.
-    fn alive(&self, id: PartitionId) -> Vec<Arc<Peer>> {
-        let now = clock::now();
-        let silence = self.silence_max();
-        let mut alive: Vec<_> =
-            self.partners(id).iter().filter(|peer| peer.is_up(now, silence)).cloned().collect();
-        alive.sort_by_key(|peer| peer.round_trip());
-        alive
-    }
-
     /// Fails fast when this node never met its cluster, or fewer than `needed` replicas, itself included, are alive.
     pub(super) fn require_alive(&self, id: PartitionId, needed: usize) -> Result<(), Unavailable> {
         let layout = self.layout();
@@ -73,47 +60,93 @@ impl Node {
     }
 }
 
-/// Asks peers until `needed` replicas, this node included, have answered. An answer that reports a failure counts as
-/// none, and another peer is asked in its place.
+/// The peers that were asked and not heard from, and when each of them is late.
+type Overdue = Vec<(NodeId, Instant)>;
+
+/// Asks peers until `needed` replicas, this node included, have answered. When one takes longer than it mostly does, the
+/// next one is asked as well, and in the place of one that fails.
 pub(super) async fn gather(
     node: &Node,
     id: PartitionId,
     needed: usize,
     deadline: Instant,
     question: &Question,
-) -> Result<Vec<Answer>, Unavailable> {
+) -> Result<Vec<(Arc<Peer>, Answer)>, Unavailable> {
     let wanted = needed.saturating_sub(1);
-    let mut waiting = node.alive(id).into_iter();
+    let mut waiting = node.nearest(id).into_iter();
     let mut asked = FuturesUnordered::new();
-    asked.extend(waiting.by_ref().take(wanted).map(|peer| ask(peer, question, deadline)));
+    let mut overdue = Overdue::new();
     let mut answers = Vec::with_capacity(wanted);
-    let mut hedge = deadline.min(Instant::now() + HEDGE);
+    let mut more = wanted;
     while answers.len() < wanted {
-        match timeout_at(hedge, asked.next()).await {
-            Ok(Some(Some(answer))) => answers.push(answer),
-            // A peer failed: the next one takes its place.
-            Ok(Some(None)) => asked.extend(waiting.next().map(|peer| ask(peer, question, deadline))),
-            Err(_) if hedge < deadline => {
-                asked.extend(waiting.by_ref().map(|peer| ask(peer, question, deadline)));
-                hedge = deadline;
+        for peer in waiting.by_ref().take(std::mem::take(&mut more)) {
+            overdue.push((peer.node, Instant::now() + peer.latency.slow_after()));
+            asked.push(ask(peer, question, deadline));
+        }
+        // With nobody left to ask there is nothing to do before the deadline.
+        let hedges = overdue.iter().map(|(_, late)| *late).filter(|_| waiting.len() > 0);
+        match timeout_at(hedges.min().unwrap_or(deadline).min(deadline), asked.next()).await {
+            Ok(Some((peer, answer))) => {
+                overdue.retain(|(asked, _)| *asked != peer.node);
+                match answer {
+                    Some(answer) => answers.push((peer, answer)),
+                    None => more = 1,
+                }
             }
+            Err(_) if Instant::now() < deadline => more = hedge(&mut overdue),
             Ok(None) | Err(_) => return Err(Unavailable::Late { answered: 1 + answers.len(), needed }),
         }
     }
     Ok(answers)
 }
 
-async fn ask(peer: Arc<Peer>, question: &Question, deadline: Instant) -> Option<Answer> {
+/// How many peers are late by now; each is late once.
+fn hedge(overdue: &mut Overdue) -> usize {
+    let (before, now) = (overdue.len(), Instant::now());
+    overdue.retain(|(_, late)| *late > now);
+    before - overdue.len()
+}
+
+/// The answer of a peer, which takes note of how long it took; `None` if it has none.
+pub(super) async fn ask(
+    peer: Arc<Peer>,
+    question: &Question,
+    deadline: Instant,
+) -> (Arc<Peer>, Option<Answer>) {
+    let waiting = Waiting { peer, asked: Instant::now(), answered: false };
+    let answer = answer(&waiting.peer, question, deadline).await;
+    (waiting.ended(answer.is_some()), answer)
+}
+
+/// The answer of a peer; `None` if it has none.
+pub(super) async fn answer(peer: &Peer, question: &Question, deadline: Instant) -> Option<Answer> {
     let link = peer.link()?;
     match link.request(question, deadline.saturating_duration_since(Instant::now())).await {
-        Ok(Answer::Failed(reason)) => {
-            tracing::debug!(peer = peer.name, reason, "peer could not answer");
-            None
-        }
         Ok(answer) => Some(answer),
         Err(error) => {
             tracing::debug!(peer = peer.name, %error, "peer did not answer");
             None
         }
+    }
+}
+
+/// A question to a peer on its way; tells how long the peer took, also when nobody waits for it any more.
+struct Waiting {
+    peer: Arc<Peer>,
+    asked: Instant,
+    answered: bool,
+}
+
+impl Waiting {
+    fn ended(mut self, answered: bool) -> Arc<Peer> {
+        self.answered = answered;
+        Arc::clone(&self.peer)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let took = self.asked.elapsed();
+        if self.answered { self.peer.latency.answered(took) } else { self.peer.latency.given_up(took) }
     }
 }

@@ -1,13 +1,19 @@
-//! The way of one read: this node's durable entry, merged with those of as many peers as the level asks for.
+//! The way of one read: this node's durable entry, compared with those of as many peers as the level asks for, merged with
+//! what differs, and repaired before it is shown ([`super::repair`]).
 
-use settle_core::clock::Clock;
+use std::sync::Arc;
+
 use settle_core::context::ClientContext;
-use settle_core::entry::{Context, Entry, merge};
+use settle_core::entry::Entry;
 use settle_core::key::Key;
 use settle_core::level::Level;
+use settle_core::partition::Held;
+use settle_core::reading::{Reading, Settled};
 use settle_core::storage::StorageError;
 use settle_wire::message::{Answer, Question};
 use tokio::time::Instant;
+
+use crate::peer::Peer;
 
 use super::Node;
 use super::gather::{Unavailable, gather};
@@ -38,6 +44,14 @@ pub(crate) enum ReadError {
     /// Not enough replicas.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// Replicas differ, and too few hold by now what they hold together: the next read might show less.
+    #[error("replicas differed, and {holders} of {needed} hold in time what they hold together")]
+    Unrepaired {
+        /// How many hold it.
+        holders: usize,
+        /// How many the level needs.
+        needed: usize,
+    },
     /// This node's disk.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -45,34 +59,54 @@ pub(crate) enum ReadError {
 
 impl Node {
     /// Reads at a level.
-    pub(crate) async fn read(&self, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
-        let needed = request.level.needed(self.layout.load().replicas());
-        let id = request.key.partition(self.partition_count());
-        self.require_alive(id, needed)?;
-        let (mut entry, mut clock) = self.read_own(&request.key)?;
+    pub(crate) async fn read(self: &Arc<Self>, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
+        let ReadRequest { key, level, deadline } = request;
+        let needed = level.needed(self.layout.load().replicas());
+        let partition = key.partition(self.partition_count());
+        self.require_alive(partition, needed)?;
+        let mut held = self.held(&key)?;
         if needed > 1 {
-            let question = Question::Read { partition: id, key: request.key.clone() };
-            for answer in gather(self, id, needed, request.deadline, &question).await? {
-                if let Answer::Entry { entry: theirs, clock: their_clock } = answer {
-                    merge_answers(&mut entry, &mut clock, &theirs, &their_clock);
-                }
-            }
+            let reading = Reading::new(held);
+            let question = Question::Compare { partition, key: key.clone(), have: reading.have() };
+            let answers = gather(self, partition, needed, deadline, &question).await?;
+            held = self.agree(&key, self.settle(reading, answers, &key), needed, deadline).await?;
+        } else {
+            self.compare_by_chance(&key, &held);
         }
-        self.metrics.siblings.observe(entry.siblings.len() as f64);
-        let context = self.client_context(&request.key, &entry, &clock);
-        Ok(ReadOutcome { entry, context })
+        self.metrics.siblings.observe(held.entry.siblings.len() as f64);
+        let context = self.client_context(&key, &held);
+        Ok(ReadOutcome { entry: held.entry, context })
     }
 
-    /// This node's own durable state of a key: entry and clock of one instant.
-    pub(crate) fn read_own(&self, key: &Key) -> Result<(Entry, Clock), StorageError> {
+    /// This node's own durable state of a key.
+    pub(crate) fn held(&self, key: &Key) -> Result<Held, StorageError> {
         let id = key.partition(self.partition_count());
         let unknown = || StorageError::Io(format!("partition {} does not exist here", id.0));
-        let partition = self.partition(id).ok_or_else(unknown)?;
-        Ok((partition.read(&*self.engine, key)?, partition.durable().clone()))
+        self.partition(id).ok_or_else(unknown)?.held(&*self.engine, key)
+    }
+
+    /// What the answers to a read come to.
+    pub(super) fn settle(
+        &self,
+        mut reading: Reading<Arc<Peer>>,
+        answers: Vec<(Arc<Peer>, Answer)>,
+        key: &Key,
+    ) -> Settled<Arc<Peer>> {
+        let id = key.partition(self.partition_count());
+        for (peer, answer) in answers {
+            if let Answer::Compared(compared) = answer {
+                reading.add(peer, compared);
+            }
+        }
+        reading.settle(|dots| {
+            // Mostly none, and then nothing is locked.
+            !dots.is_empty() && self.partition(id).is_none_or(|partition| partition.may_concern(dots, key))
+        })
     }
 
     /// The siblings' dots and the explicit context, always; of the clock, what concerns the replicas' present lives.
-    pub(crate) fn client_context(&self, key: &Key, entry: &Entry, clock: &Clock) -> ClientContext {
+    pub(crate) fn client_context(&self, key: &Key, held: &Held) -> ClientContext {
+        let Held { entry, clock } = held;
         let mut replicas = self.others();
         replicas.push(self.origin.node);
         let mut covered = clock.newest_of(&replicas);
@@ -80,13 +114,4 @@ impl Node {
         covered.extend(entry.dots());
         ClientContext { key: Some(key.hash()), clock: covered, stamp: entry.stamp_max() }
     }
-}
-
-/// Merges another replica's answer into one; each side's context is its explicit one and its clock.
-fn merge_answers(entry: &mut Entry, clock: &mut Clock, theirs: &Entry, their_clock: &Clock) {
-    let mine = Context { explicit: &entry.context, implied: clock };
-    let other = Context { explicit: &theirs.context, implied: their_clock };
-    entry.siblings = merge(entry, mine, theirs, other).siblings;
-    entry.context.join(&theirs.context);
-    clock.join(their_clock);
 }

@@ -147,7 +147,7 @@ impl Node {
         };
         let question = Question::Collect { partition: id, key: request.key.clone(), known };
         let mut stamp_max = Hlc::default();
-        for answer in gather(self, id, needed, request.deadline, &question).await? {
+        for (_, answer) in gather(self, id, needed, request.deadline, &question).await? {
             if let Answer::Collected(Collected { dots, stamp }) = answer {
                 context.join(&dots);
                 stamp_max = stamp_max.max(stamp);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use settle_core::clock::Clock;
 use settle_core::key::{Key, PartitionId};
 use settle_core::layout::{Member, NameTaken};
-use settle_core::partition::{Collected, Delta, LogAnswer, PageLimits};
+use settle_core::partition::{Collected, Compared, Delta, Have, LogAnswer, PageLimits, Repair};
 use settle_core::storage::StorageError;
 use settle_service::calm::Calm;
 use settle_service::shutdown::Shutdown;
@@ -76,9 +76,7 @@ impl PeerService {
         replies: &Arc<Replies>,
     ) -> Result<(), String> {
         let node = &self.0;
-        if delta.key.partition(node.partition_count()) != partition {
-            return Err(format!("its key does not belong to partition {}", partition.0));
-        }
+        self.check_key(partition, &delta.key)?;
         let applied = node
             .change(
                 partition,
@@ -93,12 +91,16 @@ impl PeerService {
 
     fn ask(&self, id: u64, question: Question, replies: &Arc<Replies>) {
         let answer = match question {
-            Question::Read { partition, key } => {
-                self.entry(partition, &key).map(|(entry, clock)| Answer::Entry { entry, clock })
+            Question::Compare { partition, key, have } => {
+                self.compare(partition, &key, &have).map(Answer::Compared)
             }
             Question::Collect { partition, key, known } => {
                 self.collect(partition, &key, &known).map(Answer::Collected)
             }
+            Question::Repair { partition, repair } => match self.repair(id, partition, &repair, replies) {
+                Ok(()) => return,
+                Err(reason) => Ok(Answer::Failed(reason)),
+            },
             Question::Echo { since } => Ok(Answer::Echo(self.echo(since))),
             page @ (Question::PullLog { .. } | Question::PullFull { .. }) => {
                 // Pages read many rows: not on the connection's task, which deltas wait for.
@@ -116,20 +118,36 @@ impl PeerService {
     }
 
     fn collect(&self, id: PartitionId, key: &Key, known: &Clock) -> Result<Collected, StorageError> {
-        let node = &self.0;
-        let partition = node.partition(id).ok_or_else(|| no_partition(id))?;
-        partition.collect(&*node.engine, key, known)
+        let partition = self.0.partition(id).ok_or_else(|| no_partition(id))?;
+        partition.collect(&*self.0.engine, key, known)
     }
 
-    fn entry(
+    fn compare(&self, id: PartitionId, key: &Key, have: &Have) -> Result<Compared, StorageError> {
+        self.check_key(id, key).map_err(StorageError::Io)?;
+        let partition = self.0.partition(id).ok_or_else(|| no_partition(id))?;
+        partition.compare(&*self.0.engine, key, have)
+    }
+
+    /// Stages a repair; it is answered when it is durable.
+    fn repair(
         &self,
+        id: u64,
         partition: PartitionId,
-        key: &Key,
-    ) -> Result<(settle_core::entry::Entry, Clock), StorageError> {
-        if key.partition(self.0.partition_count()) != partition {
-            return Err(StorageError::Io("the key belongs to another partition".to_owned()));
-        }
-        self.0.read_own(key)
+        repair: &Repair,
+        replies: &Arc<Replies>,
+    ) -> Result<(), String> {
+        self.check_key(partition, &repair.key)?;
+        let repaired = self.0.repair_here(partition, repair, |changed| Waiter::Repair {
+            replies: Arc::clone(replies),
+            id,
+            changed,
+        });
+        repaired.map_err(|error| error.to_string())
+    }
+
+    fn check_key(&self, id: PartitionId, key: &Key) -> Result<(), String> {
+        let belongs = key.partition(self.0.partition_count()) == id;
+        if belongs { Ok(()) } else { Err(format!("the key does not belong to partition {}", id.0)) }
     }
 
     /// The durable clocks that changed after tick `since`. The tick is read first: what changes meanwhile is told
@@ -164,9 +182,10 @@ fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
             node.metrics.exchange.sent(page.entries.len());
             Ok(Answer::Full(page))
         }
-        Question::Read { .. } | Question::Collect { .. } | Question::Echo { .. } => {
-            Err(StorageError::Io("not a question for a page".to_owned()))
-        }
+        Question::Compare { .. }
+        | Question::Repair { .. }
+        | Question::Collect { .. }
+        | Question::Echo { .. } => Err(StorageError::Io("not a question for a page".to_owned())),
     }
 }
 

@@ -1,64 +1,16 @@
 //! Strangers on the peer port, TCP and UDP: refused with a reason, cut off, and the cluster goes on.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
-use bytes::Bytes;
-use settle_core::codec::{Decode, Encode, Reader};
+use settle_core::codec::Encode;
 use settle_core::dot::{Epoch, NodeId, Origin};
-use settle_wire::hello::{Greeting, Hello, RefusalCode, VERSION_NEWEST, VERSION_OLDEST};
+use settle_wire::hello::{Greeting, Hello, RefusalCode};
 
 use crate::support::random::Random;
-use crate::support::wait::PATIENCE;
+use crate::support::stranger::{frame, greeted, greeting, hello, open};
 use crate::support::{Cluster, Node, turn};
-
-/// A hello that a node of the cluster could have sent.
-fn hello() -> Hello {
-    Hello {
-        version_newest: VERSION_NEWEST,
-        version_oldest: VERSION_OLDEST,
-        cluster: "settle".to_owned(),
-        partitions: 128,
-        origin: Origin { node: NodeId(0x5eed), epoch: Epoch(1) },
-        name: "stranger".to_owned(),
-        api: "127.0.0.1:1".to_owned(),
-        admin: "127.0.0.1:2".to_owned(),
-        peer: "127.0.0.1:3".to_owned(),
-        fence: 0,
-        buckets: Vec::new(),
-    }
-}
-
-fn frame(body: &[u8]) -> Vec<u8> {
-    [&u32::try_from(body.len()).unwrap().to_le_bytes(), body].concat()
-}
-
-fn open(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// Reads one frame of a handshake.
-fn greeting(stream: &mut TcpStream) -> Greeting {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).unwrap();
-    let mut body = vec![0; u32::from_le_bytes(length) as usize];
-    stream.read_exact(&mut body).unwrap();
-    Greeting::decode(&mut Reader::new(Bytes::from(body))).unwrap()
-}
-
-/// A connection on which hellos were exchanged.
-fn greeted(address: SocketAddr) -> TcpStream {
-    let mut stream = open(address);
-    stream.write_all(&frame(&Greeting::Hello(hello()).to_bytes())).unwrap();
-    match greeting(&mut stream) {
-        Greeting::Hello(_) => stream,
-        Greeting::Refusal(refusal) => panic!("{refusal}"),
-    }
-}
 
 /// Waits for the node to close the connection.
 #[track_caller]

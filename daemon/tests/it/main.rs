@@ -30,6 +30,8 @@ mod listings;
 #[cfg(test)]
 mod lost_disk;
 #[cfg(test)]
+mod read_repair;
+#[cfg(test)]
 mod registers;
 #[cfg(test)]
 mod reload;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use settle_core::clock::Clock;
-use settle_core::entry::Entry;
-use settle_core::key::{Key, PartitionId};
+use settle_core::key::PartitionId;
 use settle_core::partition::{FullPage, FullRequest, LogAnswer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
@@ -173,22 +172,6 @@ impl<W: Acked> Link<W> {
     /// Why a question was not taken: the connection ended, or is busy.
     fn refused(&self) -> RequestError {
         self.shared.outbox.closed().map_or(RequestError::Busy, RequestError::Closed)
-    }
-
-    /// What the peer's replica holds for `key`, and the rest of its context.
-    ///
-    /// # Errors
-    /// [`RequestError`].
-    pub async fn read(
-        &self,
-        partition: PartitionId,
-        key: Key,
-        deadline: Duration,
-    ) -> Result<(Entry, Clock), RequestError> {
-        match self.request(&Question::Read { partition, key }, deadline).await? {
-            Answer::Entry { entry, clock } => Ok((entry, clock)),
-            _ => Err(RequestError::Mismatch),
-        }
     }
 
     /// The peer's durable clocks that changed since its answer `since` (0: all).

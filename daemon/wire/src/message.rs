@@ -47,23 +47,25 @@ pub enum Reply {
     },
 }
 
-/// The first byte of a message. Numbers are never reused.
+/// The first byte of a message. Numbers are never reused. (2, 129, 136 and 137 had a meaning once.)
 mod tag {
     pub(super) const DELTA: u8 = 1;
-    pub(super) const READ: u8 = 2;
     pub(super) const COLLECT: u8 = 3;
     pub(super) const ECHO: u8 = 4;
     pub(super) const PULL_LOG: u8 = 5;
     pub(super) const PULL_FULL: u8 = 6;
+    pub(super) const COMPARE: u8 = 7;
+    pub(super) const REPAIR: u8 = 8;
 
     pub(super) const ACK: u8 = 128;
-    pub(super) const ENTRY: u8 = 129;
     pub(super) const COLLECTED: u8 = 130;
     pub(super) const ECHO_REPLY: u8 = 131;
     pub(super) const LOG_PAGE: u8 = 132;
     pub(super) const LOG_FULL: u8 = 133;
     pub(super) const FULL_PAGE: u8 = 134;
     pub(super) const FAILED: u8 = 135;
+    pub(super) const COMPARED: u8 = 138;
+    pub(super) const REPAIRED: u8 = 139;
 }
 
 /// Appends a delta that is encoded already, so that one encoding serves all peers.

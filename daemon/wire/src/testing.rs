@@ -14,7 +14,9 @@ use settle_core::dot::{Dot, DotRange, Epoch, NodeId, Origin};
 use settle_core::entry::{Entry, Version};
 use settle_core::hlc::Hlc;
 use settle_core::key::{Key, PartitionId};
-use settle_core::partition::{Collected, Delta, FullPage, FullRequest, LogAnswer, LogPage};
+use settle_core::partition::{
+    Collected, Compared, Delta, FullPage, FullRequest, Have, Held, LogAnswer, LogPage, Repair,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -184,11 +186,17 @@ fn partitions() -> impl Strategy<Value = PartitionId> {
 
 fn questions() -> impl Strategy<Value = Question> {
     prop_oneof![
-        (partitions(), keys()).prop_map(|(partition, key)| Question::Read { partition, key }),
         (partitions(), keys(), clocks()).prop_map(|(partition, key, known)| Question::Collect {
             partition,
             key,
             known
+        }),
+        (partitions(), keys(), any::<u128>(), clocks()).prop_map(|(partition, key, siblings, known)| {
+            Question::Compare { partition, key, have: Have { siblings, known } }
+        }),
+        (partitions(), keys(), entries()).prop_map(|(partition, key, mut entry)| {
+            entry.context.extend(entry.siblings.iter().map(|(dot, _)| *dot));
+            Question::Repair { partition, repair: Repair { key, entry } }
         }),
         any::<u64>().prop_map(|since| Question::Echo { since }),
         (partitions(), clocks()).prop_map(|(partition, clock)| Question::PullLog { partition, clock }),
@@ -211,9 +219,13 @@ fn answers() -> impl Strategy<Value = Answer> {
     let echoes = (origins(), any::<u64>(), any::<u64>(), vec((partitions(), clocks()), 0..4));
     let pages = (origins(), clocks(), option::of(keys()), option::of(keys()), pages());
     prop_oneof![
-        (entries(), clocks()).prop_map(|(entry, clock)| Answer::Entry { entry, clock }),
         (clocks(), any::<u64>())
             .prop_map(|(dots, stamp)| Answer::Collected(Collected { dots, stamp: Hlc(stamp) })),
+        clocks().prop_map(|known| Answer::Compared(Compared::Same { known })),
+        (entries(), clocks(), any::<bool>()).prop_map(|(entry, clock, news)| {
+            Answer::Compared(Compared::Differs { held: Held { entry, clock }, news })
+        }),
+        any::<bool>().prop_map(|changed| Answer::Repaired { changed }),
         echoes.prop_map(|(origin, tick, wall_ms, changed)| {
             Answer::Echo(EchoReply { origin, tick, wall_ms, changed })
         }),

@@ -25,10 +25,11 @@ series of a node that left the cluster are dropped.
 const OPEN: [&str; 4] = ["bucket", "peer", "revision", "version"];
 
 /// Labels with a fixed set of values. A key or a client in a label would grow without end.
-const CLOSED: [&str; 12] = [
+const CLOSED: [&str; 13] = [
     "direction",
     "guarantee",
     "level",
+    "mode",
     "objective",
     "op",
     "outcome",

@@ -133,6 +133,14 @@ impl Partition {
         self.watermark(peer).is_some_and(|told| !self.clock.covers(told))
     }
 
+    /// Whether `peer`, by its last word, lacks writes that have been durable here for a while: log records that stayed long
+    /// enough to get rows of their own ([`Partition::spill`]).
+    #[must_use]
+    pub fn is_far_behind(&self, peer: NodeId) -> bool {
+        let old = self.log.spilled();
+        !old.is_empty() && !self.watermark(peer).is_some_and(|told| told.covers(old))
+    }
+
     /// How many durable writes `peer` is not known to have; all, while it has told nothing.
     #[must_use]
     pub fn hints_for(&self, peer: NodeId) -> u64 {

@@ -74,6 +74,11 @@ impl Log {
         &self.dots
     }
 
+    /// Those whose record has a row of its own.
+    pub(super) const fn spilled(&self) -> &Clock {
+        &self.spilled
+    }
+
     /// Adds the record of a dot that the change `ticket` makes seen.
     pub(super) fn add(&mut self, batch: &mut Batch, ticket: Ticket, dot: Dot, key: &Key) {
         put_record(&mut batch.log, self.id, dot, key);

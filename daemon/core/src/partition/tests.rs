@@ -13,6 +13,7 @@ use crate::merkle::{DEPTH, Secret, Tree};
 use crate::segment::Segments;
 
 mod collect;
+mod repair;
 
 /// Committed rows, in memory.
 #[derive(Default, Clone)]

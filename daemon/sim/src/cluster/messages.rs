@@ -4,7 +4,7 @@ use settle_core::clock::Clock;
 use settle_core::codec::{Decode, Encode};
 use settle_core::dot::Epoch;
 use settle_core::partition::{
-    Delta, FullPage, FullRequest, LogAnswer, LogPage, Moment, PageLimits, Progress,
+    Compared, Delta, FullPage, FullRequest, Have, LogAnswer, LogPage, Moment, PageLimits, Progress, Repair,
 };
 
 use crate::broken::Broken;
@@ -142,6 +142,19 @@ impl Cluster {
             Body::EchoRequest(request) => Some(self.answer_echo(to, request)?),
             Body::EchoAnswer(answer) => {
                 self.take_echo(to, from, from_epoch, answer)?;
+                None
+            }
+            Body::Compare(read, key, have) => Some(self.compare(to, read, key, &Have::from_bytes(have)?)?),
+            Body::Compared(read, compared) => {
+                self.take_compared((to, from), read, Compared::from_bytes(compared)?)?;
+                None
+            }
+            Body::Repair(read, repair) => {
+                self.take_repair(to, from, read, partition, &Repair::from_bytes(repair)?)?;
+                None
+            }
+            Body::Repaired(read) => {
+                self.take_repaired((to, from), read)?;
                 None
             }
         };

@@ -29,6 +29,10 @@ impl Cluster {
                 Waiter::Client { key, write, session } => self.acknowledge(place, key, write, session),
                 Waiter::Own(dot) => self.count(place, partition, dot, None)?,
                 Waiter::Coordinator(to, dot) => self.send(place, to, partition, Body::Ack(dot)),
+                Waiter::Reader(reader, read) if reader == place => {
+                    self.take_repaired((place, place), read)?
+                }
+                Waiter::Reader(reader, read) => self.send(place, reader, partition, Body::Repaired(read)),
             }
         }
         Ok(())
@@ -144,7 +148,7 @@ impl Cluster {
     }
 
     /// A message of `kind` between two nodes arrives, if there is one, and is taken to the receiver's disk.
-    fn pass(&mut self, from: usize, to: usize, kind: Kind) -> Result<(), Broken> {
+    pub(super) fn pass(&mut self, from: usize, to: usize, kind: Kind) -> Result<(), Broken> {
         let wanted =
             |envelope: &Envelope| envelope.from == from && envelope.to == to && envelope.body.kind() == kind;
         let Some(envelope) = self.network.take(&mut self.rng, wanted) else { return Ok(()) };

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use settle_core::context::ClientContext;
 use settle_core::dot::Dot;
 use settle_core::hlc::Hlc;
-use settle_core::partition::{Ticket, Written};
+use settle_core::partition::{Held, Ticket, Written};
+use settle_core::reading::Reading;
+
+use crate::bits::Bits;
+use crate::network::ReadId;
 
 /// Somebody waits for a change.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub enum Waiter {
     Own(Dot),
     /// The coordinator of a delta, at this place.
     Coordinator(usize, Dot),
+    /// The node at this place, for the repair of this read; maybe this node itself.
+    Reader(usize, ReadId),
 }
 
 /// A write at quorum that is not answered yet.
@@ -72,6 +78,39 @@ pub struct Collecting {
     pub context: ClientContext,
     /// Who has answered, by place.
     pub answered: BTreeSet<usize>,
+}
+
+/// A read at several replicas that is not answered yet.
+#[derive(Debug)]
+pub struct Read {
+    /// Names it.
+    pub id: ReadId,
+    /// The key's index.
+    pub key: usize,
+    /// The client's session; `None` for one that was answered before others were asked.
+    pub session: Option<usize>,
+    /// How many replicas are needed, this node included.
+    pub needed: usize,
+    /// The writes that it must have seen: what quorums had acknowledged, or shown, when it began.
+    pub expected: Bits,
+    /// The others that have answered, by place.
+    pub answered: BTreeSet<usize>,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far a read is.
+#[derive(Debug)]
+pub enum Stage {
+    /// Answers come in.
+    Asking(Reading<usize>),
+    /// Replicas that lack what it shows are repaired.
+    Repairing {
+        /// What it shows.
+        held: Held,
+        /// Those that hold it durably, by place.
+        holders: BTreeSet<usize>,
+    },
 }
 
 impl Quorum {

@@ -199,8 +199,8 @@ async fn a_link_and_a_serving_node_understand_each_other() {
         Link::<Waiter>::connect(&node.address, &hello("asking"), Limits::default()).await.unwrap();
     assert_eq!(peer, hello("answering"));
     let mut acked = send(&link, 5);
-    let key = Key::new("default", b"k");
-    let (read, ()) = tokio::join!(link.read(PartitionId(1), key, LONG), async {
+    let question = Question::PullLog { partition: PartitionId(1), clock: Clock::new() };
+    let (answered, ()) = tokio::join!(link.request(&question, LONG), async {
         let (mut deltas, mut asked) = (0, None);
         while deltas < 5 || asked.is_none() {
             let (batch, replies) = node.frames.recv().await.unwrap();
@@ -212,13 +212,12 @@ async fn a_link_and_a_serving_node_understand_each_other() {
                 }
             }
             if let Some(id) = asked {
-                let (entry, clock) = (delta(1, b"v").entry, Clock::new());
-                replies.answer(id, &Answer::Entry { entry, clock });
+                replies.answer(id, &Answer::Repaired { changed: true });
             }
             replies.ack(deltas);
         }
     });
-    assert_eq!(read.unwrap(), (delta(1, b"v").entry, Clock::new()));
+    assert_eq!(answered.unwrap(), Answer::Repaired { changed: true });
     for number in 1..=5 {
         assert_eq!(within(acked.recv()).await, Some(number));
     }

@@ -3,22 +3,21 @@
 use settle_core::clock::Clock;
 use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_u64, put_varint};
 use settle_core::dot::Origin;
-use settle_core::entry::Entry;
 use settle_core::hlc::Hlc;
 use settle_core::key::PartitionId;
-use settle_core::partition::{Collected, FullPage, LogAnswer, LogPage};
+use settle_core::partition::{Collected, Compared, FullPage, LogAnswer, LogPage};
 
 use super::{partition, put_partition, tag, text};
 
 /// What one node answers another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// What the replica holds for a key.
-    Entry {
-        /// The entry.
-        entry: Entry,
-        /// The rest of its context.
-        clock: Clock,
+    /// What the replica says to what the asking one holds of a key.
+    Compared(Compared),
+    /// What was repaired is durable.
+    Repaired {
+        /// Whether anything was lacking.
+        changed: bool,
     },
     /// What a write must supersede.
     Collected(Collected),
@@ -48,7 +47,8 @@ pub struct EchoReply {
 impl Answer {
     pub(super) const fn tag(&self) -> u8 {
         match self {
-            Self::Entry { .. } => tag::ENTRY,
+            Self::Compared(_) => tag::COMPARED,
+            Self::Repaired { .. } => tag::REPAIRED,
             Self::Collected(_) => tag::COLLECTED,
             Self::Echo(_) => tag::ECHO_REPLY,
             Self::Log(LogAnswer::Page(_)) => tag::LOG_PAGE,
@@ -60,10 +60,8 @@ impl Answer {
 
     pub(super) fn encode_body(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Entry { entry, clock } => {
-                entry.encode(out);
-                clock.encode(out);
-            }
+            Self::Compared(compared) => compared.encode(out),
+            Self::Repaired { changed } => out.push(u8::from(*changed)),
             Self::Collected(Collected { dots, stamp }) => {
                 dots.encode(out);
                 put_u64(out, stamp.0);
@@ -78,7 +76,11 @@ impl Answer {
 
     pub(super) fn decode_body(tag: u8, input: &mut Reader) -> Result<Self, DecodeError> {
         match tag {
-            tag::ENTRY => Ok(Self::Entry { entry: Entry::decode(input)?, clock: Clock::decode(input)? }),
+            tag::COMPARED => Ok(Self::Compared(Compared::decode(input)?)),
+            tag::REPAIRED => match input.u8()? {
+                changed @ 0..=1 => Ok(Self::Repaired { changed: changed == 1 }),
+                _ => Err(DecodeError::Invalid("message: repaired")),
+            },
             tag::COLLECTED => {
                 let (dots, stamp) = (Clock::decode(input)?, Hlc(input.u64()?));
                 Ok(Self::Collected(Collected { dots, stamp }))

@@ -3,19 +3,28 @@
 use settle_core::clock::Clock;
 use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_varint};
 use settle_core::key::{Key, PartitionId};
-use settle_core::partition::FullRequest;
+use settle_core::partition::{FullRequest, Have, Repair};
 
 use super::{partition, put_partition, tag};
 
 /// What one node asks another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// What the answering replica holds for a key: [`super::Answer::Entry`].
-    Read {
+    /// Whether the answering replica holds of a key what the asking one holds: [`super::Answer::Compared`].
+    Compare {
         /// The key's partition.
         partition: PartitionId,
         /// The key.
         key: Key,
+        /// What the asking replica holds.
+        have: Have,
+    },
+    /// What the answering replica lacks of a key, answered when it holds it durably: [`super::Answer::Repaired`].
+    Repair {
+        /// The key's partition.
+        partition: PartitionId,
+        /// The state of the key.
+        repair: Repair,
     },
     /// What a write must supersede that its coordinator has not seen: [`super::Answer::Collected`].
     Collect {
@@ -50,7 +59,8 @@ pub enum Question {
 impl Question {
     pub(super) const fn tag(&self) -> u8 {
         match self {
-            Self::Read { .. } => tag::READ,
+            Self::Compare { .. } => tag::COMPARE,
+            Self::Repair { .. } => tag::REPAIR,
             Self::Collect { .. } => tag::COLLECT,
             Self::Echo { .. } => tag::ECHO,
             Self::PullLog { .. } => tag::PULL_LOG,
@@ -60,9 +70,14 @@ impl Question {
 
     pub(super) fn encode_body(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Read { partition, key } => {
+            Self::Compare { partition, key, have } => {
                 put_partition(out, *partition);
                 key.encode(out);
+                have.encode(out);
+            }
+            Self::Repair { partition, repair } => {
+                put_partition(out, *partition);
+                repair.encode(out);
             }
             Self::Collect { partition, key, known } => {
                 put_partition(out, *partition);
@@ -83,7 +98,12 @@ impl Question {
 
     pub(super) fn decode_body(tag: u8, input: &mut Reader) -> Result<Self, DecodeError> {
         match tag {
-            tag::READ => Ok(Self::Read { partition: partition(input)?, key: Key::decode(input)? }),
+            tag::COMPARE => Ok(Self::Compare {
+                partition: partition(input)?,
+                key: Key::decode(input)?,
+                have: Have::decode(input)?,
+            }),
+            tag::REPAIR => Ok(Self::Repair { partition: partition(input)?, repair: Repair::decode(input)? }),
             tag::COLLECT => {
                 let (partition, key) = (partition(input)?, Key::decode(input)?);
                 Ok(Self::Collect { partition, key, known: Clock::decode(input)? })

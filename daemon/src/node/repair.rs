@@ -1,0 +1,220 @@
+//! Read repair: what a read at several replicas finds out is written to those that lack it.
+//!
+//! When answers differ, their merge goes at once to every replica that is up and not known to hold it, and the client is
+//! answered as soon as enough hold it durably: those that the level needs, whichever they are. That is why reads at quorum
+//! are monotonic, and why one replica that is slow to write costs no more than one that is slow to answer. The others are
+//! repaired in the background. So is, now and then, what a read at this replica alone has not compared.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use settle_core::key::{Key, PartitionId};
+use settle_core::partition::{Held, Repair};
+use settle_core::reading::{Reading, Settled, may_answer};
+use settle_wire::message::{Answer, Question};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::metrics::RepairResult;
+use crate::peer::Peer;
+use crate::watched::watched;
+
+use super::commit::Waiter;
+use super::gather::{answer, ask};
+use super::{ChangeError, Node, ReadError};
+
+/// The most repairs in the background at once; further ones are left to the exchanges.
+pub(super) const BACKGROUND_MAX: usize = 64;
+
+/// A replica that a repair goes to.
+enum Target {
+    This,
+    Other(Arc<Peer>),
+}
+
+/// The writes of one repair, each with whether its replica lacked anything, or `None` when it may lack it still.
+struct Writing<F> {
+    writes: FuturesUnordered<F>,
+    changed: bool,
+    failed: bool,
+}
+
+impl Node {
+    /// Writes what a read settled on to the replicas that lack it, and returns it once `needed` hold it durably.
+    pub(super) async fn agree(
+        self: &Arc<Self>,
+        key: &Key,
+        settled: Settled<Arc<Peer>>,
+        needed: usize,
+        deadline: Instant,
+    ) -> Result<Held, ReadError> {
+        let blocking = &self.metrics.repairs.blocking;
+        if settled.is_agreed() && may_answer(settled.holders(), needed) {
+            blocking.count(RepairResult::NoDiff);
+            return Ok(settled.held);
+        }
+        let mut targets: Vec<Target> = settled.own_lacks.then_some(Target::This).into_iter().collect();
+        let others = self.nearest(key.partition(self.partition_count())).into_iter();
+        let lacks = |peer: &Arc<Peer>| !settled.holding.iter().any(|holding| holding.node == peer.node);
+        targets.extend(others.filter(lacks).map(Target::Other));
+        let mut writing = self.write_repair(settled.repair(key.clone()), targets, deadline);
+        let mut holders = settled.holders();
+        while !may_answer(holders, needed) {
+            match timeout_at(deadline, writing.next()).await {
+                Ok(Some(holds)) => holders += usize::from(holds),
+                Ok(None) | Err(_) => {
+                    blocking.count(RepairResult::Error);
+                    return Err(ReadError::Unrepaired { holders, needed });
+                }
+            }
+        }
+        // Who failed was not needed.
+        blocking.count(if writing.changed { RepairResult::Applied } else { RepairResult::NoDiff });
+        if let Some(permit) = self.background_permit().filter(|_| !writing.writes.is_empty()) {
+            (writing.changed, writing.failed) = (false, false);
+            self.in_background(permit, async move { writing.finish().await });
+        }
+        Ok(settled.held)
+    }
+
+    /// Compares what a read at this node alone has shown with what the others hold, in the background and with the
+    /// probability `read_repair.chance`. Reserved buckets are left alone: what measures replication must not mend it.
+    pub(super) fn compare_by_chance(self: &Arc<Self>, key: &Key, held: &Held) {
+        let config = self.config.load();
+        let chance = config.live.repair_chance;
+        if chance <= 0.0 || key.is_reserved() || rand::random::<f64>() >= chance {
+            return;
+        }
+        let others = self.nearest(key.partition(self.partition_count()));
+        let Some(permit) = self.background_permit().filter(|_| !others.is_empty()) else { return };
+        let deadline = Instant::now() + config.live.consistency.timeout;
+        let (node, key, reading) = (Arc::clone(self), key.clone(), Reading::new(held.clone()));
+        self.in_background(permit, async move { node.compare_all(&key, others, reading, deadline).await });
+    }
+
+    /// Compares with every one of `others`, and repairs those that lack something.
+    async fn compare_all(
+        self: &Arc<Self>,
+        key: &Key,
+        others: Vec<Arc<Peer>>,
+        reading: Reading<Arc<Peer>>,
+        deadline: Instant,
+    ) -> RepairResult {
+        let partition = key.partition(self.partition_count());
+        let question = Question::Compare { partition, key: key.clone(), have: reading.have() };
+        let asked: FuturesUnordered<_> =
+            others.into_iter().map(|peer| ask(peer, &question, deadline)).collect();
+        let answered = asked.filter_map(async |(peer, answer)| Some((peer, answer?)));
+        let answers: Vec<_> = answered.collect().await;
+        if answers.is_empty() {
+            return RepairResult::Error;
+        }
+        let mut settled = self.settle(reading, answers, key);
+        if settled.is_agreed() {
+            return RepairResult::NoDiff;
+        }
+        let own = settled.own_lacks.then_some(Target::This);
+        let lacking = std::mem::take(&mut settled.lacking).into_iter().map(Target::Other);
+        let targets = own.into_iter().chain(lacking).collect();
+        self.write_repair(settled.repair(key.clone()), targets, deadline).finish().await
+    }
+
+    /// Begins to write a repair to each of `targets`.
+    fn write_repair(
+        self: &Arc<Self>,
+        repair: Repair,
+        targets: Vec<Target>,
+        deadline: Instant,
+    ) -> Writing<impl Future<Output = Option<bool>> + Send + use<>> {
+        let partition = repair.key.partition(self.partition_count());
+        let question = Arc::new(Question::Repair { partition, repair });
+        let write = |target| {
+            let (node, question) = (Arc::clone(self), Arc::clone(&question));
+            async move { node.write_to(target, &question, deadline).await }
+        };
+        Writing { writes: targets.into_iter().map(write).collect(), changed: false, failed: false }
+    }
+
+    /// Writes a repair to one replica; returns when it is durable there.
+    async fn write_to(&self, target: Target, question: &Question, deadline: Instant) -> Option<bool> {
+        if let Target::Other(peer) = target {
+            return match answer(&peer, question, deadline).await? {
+                Answer::Repaired { changed } => Some(changed),
+                _ => None,
+            };
+        }
+        let Question::Repair { partition, repair } = question else { return None };
+        let (done, durable) = oneshot::channel();
+        let mut lacked = false;
+        let staged = self.repair_here(*partition, repair, |changed| {
+            lacked = changed;
+            Waiter::Task(done)
+        });
+        if let Err(error) = staged {
+            tracing::debug!(%error, "own replica not repaired");
+            return None;
+        }
+        timeout_at(deadline, durable).await.ok()?.ok().map(|()| lacked)
+    }
+
+    /// Stages a repair of this node's own replica; the waiter gets to know whether anything was lacking.
+    pub(crate) fn repair_here(
+        &self,
+        id: PartitionId,
+        repair: &Repair,
+        waiter: impl FnOnce(bool) -> Waiter,
+    ) -> Result<(), ChangeError> {
+        let change = self.change(
+            id,
+            |partition, transaction| partition.repair(transaction, repair),
+            |(_, changed)| waiter(*changed),
+        );
+        let (applied, _) = change?;
+        self.observe(applied.stamp_max);
+        self.metrics.traffic.taken_in(repair.key.bucket(), applied.fresh, applied.concurrent);
+        Ok(())
+    }
+
+    fn background_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.repairing).try_acquire_owned().ok()
+    }
+
+    /// Runs a repair that no client waits for, and counts what came of it.
+    fn in_background(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        repair: impl Future<Output = RepairResult> + Send + 'static,
+    ) {
+        let node = Arc::clone(self);
+        let task = async move {
+            let result = repair.await;
+            node.metrics.repairs.background.count(result);
+            drop(permit);
+        };
+        tokio::spawn(watched("read_repair", self.readiness.clone(), task));
+    }
+}
+
+impl<F: Future<Output = Option<bool>>> Writing<F> {
+    /// Waits for one more replica, and says whether it holds the repair; `None` when none is left.
+    async fn next(&mut self) -> Option<bool> {
+        let written = self.writes.next().await?;
+        self.failed |= written.is_none();
+        self.changed |= written == Some(true);
+        Some(written.is_some())
+    }
+
+    /// Waits for all; each has a deadline.
+    async fn finish(mut self) -> RepairResult {
+        while self.next().await.is_some() {}
+        match (self.failed, self.changed) {
+            (true, _) => RepairResult::Error,
+            (false, true) => RepairResult::Applied,
+            (false, false) => RepairResult::NoDiff,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
