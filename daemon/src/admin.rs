@@ -105,6 +105,7 @@ impl AdminApi {
                 "api": known(&contact.api),
                 "admin": known(&contact.admin),
                 "peer": known(&contact.peer),
+                "diverged_partitions": node.diverged_partitions(peer.node),
             })
         });
         json!({
@@ -122,7 +123,8 @@ impl AdminApi {
                 "proven_seconds": status.proven.then_some(status.lag.as_secs_f64()),
                 "missing_writes": status.missing,
                 "hints_pending": status.hints,
-                "diverged_partitions": 0,
+                "hints_oldest_seconds": status.hints_age.as_secs_f64(),
+                "diverged_partitions": status.diverged,
             });
             (status.name, lag)
         });

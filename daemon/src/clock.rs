@@ -28,6 +28,27 @@ pub(crate) fn earlier(moment: Moment, by: Duration) -> Moment {
     Moment(moment.0.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
 }
 
+/// Seconds since 1970 that pass evenly: the wall clock of the moment at which this was made, and monotonic time since then.
+/// For ages that outlive the process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steady {
+    wall_ms: u64,
+    made: Moment,
+}
+
+impl Steady {
+    /// Follows the wall clock of this moment.
+    pub(crate) fn new() -> Self {
+        Self { wall_ms: wall_ms(), made: now() }
+    }
+
+    /// The present second.
+    pub(crate) fn seconds(self) -> u64 {
+        let passed = u64::try_from(between(self.made, now()).as_millis()).unwrap_or(u64::MAX);
+        self.wall_ms.saturating_add(passed) / 1_000
+    }
+}
+
 /// The wall clock, in milliseconds since 1970.
 #[must_use]
 pub(crate) fn wall_ms() -> u64 {

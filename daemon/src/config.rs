@@ -5,6 +5,7 @@
 
 mod boot;
 mod bucket;
+mod hints;
 mod live;
 mod secret;
 
@@ -16,6 +17,7 @@ use settle_service::telemetry::Settings;
 
 pub use boot::{Advertise, Advertised, Boot, Cluster, Listen, Node};
 pub use bucket::{Bucket, CANARY_BUCKET, DEFAULT_BUCKET};
+pub use hints::Hints;
 pub use live::{Consistency, Levels, Limits, LiveConfig};
 pub use secret::ClusterSecret;
 

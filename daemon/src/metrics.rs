@@ -22,6 +22,7 @@ pub(crate) struct NodeMetrics {
     pub(crate) repairs: Repairs,
     pub(crate) siblings: Histogram,
     pub(crate) hints_replayed: Counter,
+    pub(crate) hints_dropped: HintsDropped,
     pub(crate) deltas_dropped: Counter,
     pub(crate) stamps_ahead: Counter,
 }
@@ -35,6 +36,21 @@ pub(crate) struct Traffic {
 pub(crate) struct Storage {
     sync_seconds: Histogram,
     pub(crate) errors: Counter,
+}
+
+/// Log records that were dropped at a bound.
+pub(crate) struct HintsDropped {
+    bytes: Counter,
+    age: Counter,
+}
+
+/// The bound that log records were beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DropReason {
+    /// On their size.
+    Bytes,
+    /// On their age.
+    Age,
 }
 
 /// Exchanges with peers.
@@ -66,6 +82,7 @@ impl NodeMetrics {
                 "settle_hints_replayed_total",
                 "Log records handed to peers that asked for what they had missed.",
             )?,
+            hints_dropped: HintsDropped::register(metrics)?,
             deltas_dropped: metrics.counter(
                 "settle_deltas_dropped_total",
                 "Writes not sent to a peer because its queue was full; exchanges bring them later.",
@@ -75,6 +92,36 @@ impl NodeMetrics {
                 "Stamps not adopted because they were more than a minute ahead of this node's wall clock.",
             )?,
         })
+    }
+}
+
+impl HintsDropped {
+    fn register(metrics: &Metrics) -> Result<Self, MetricError> {
+        let dropped = metrics.counters(
+            "settle_hints_dropped_total",
+            "Log records dropped although a replica lacks their writes, by the bound that they were beyond: bytes \
+             (hints.max_bytes) or age (hints.max_age). The replica has diverged then, until a full exchange.",
+            ["reason"],
+        )?;
+        Ok(Self { bytes: dropped.with(["bytes"]), age: dropped.with(["age"]) })
+    }
+
+    /// Records were dropped.
+    pub(crate) fn add(&self, reason: DropReason, records: u64) {
+        match reason {
+            DropReason::Bytes => self.bytes.inc_by(records),
+            DropReason::Age => self.age.inc_by(records),
+        }
+    }
+}
+
+impl DropReason {
+    /// The key in the configuration.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Bytes => "hints.max_bytes",
+            Self::Age => "hints.max_age",
+        }
     }
 }
 
@@ -183,6 +230,7 @@ struct State {
     lag: Gauges<1>,
     missing: Gauges<1>,
     hints: Gauges<1>,
+    hints_age: Gauges<1>,
     up: Gauges<1>,
     round_trip: Gauges<1>,
     members: Gauges<1>,
@@ -206,12 +254,17 @@ pub(crate) fn register_state(metrics: &Metrics, node: &Arc<Node>) -> Result<(), 
         )?,
         missing: metrics.gauges(
             "settle_replication_missing_writes",
-            "Writes that the peer has told of and that are not durable here.",
+            "Writes that the peer has and that are not durable here; NaN while the peer is down.",
             ["peer"],
         )?,
         hints: metrics.gauges(
             "settle_hints_pending",
-            "Writes that this node keeps in its log because the peer is not known to have them.",
+            "Writes that this node keeps in its log because the peer is not known to have them; canaries are writes too.",
+            ["peer"],
+        )?,
+        hints_age: metrics.gauges(
+            "settle_hints_oldest_seconds",
+            "Age of the oldest write that settle_hints_pending counts, exact within an eighth; 0 when there is none.",
             ["peer"],
         )?,
         up: metrics.gauges("settle_peer_up", "1 when the peer is connected and answers.", ["peer"])?,
@@ -221,7 +274,12 @@ pub(crate) fn register_state(metrics: &Metrics, node: &Arc<Node>) -> Result<(), 
             ["peer"],
         )?,
         members: metrics.gauges("settle_members", "Nodes of the layout, this one included, by state.", ["state"])?,
-        partitions: metrics.gauges("settle_partitions", "Partitions held here, by state.", ["state"])?,
+        partitions: metrics.gauges(
+            "settle_partitions",
+            "Partitions held here, by state: syncing (a full exchange fills it), diverged (another replica lacks writes \
+             that this node's log has dropped) or normal.",
+            ["state"],
+        )?,
         log_records: metrics.gauge("settle_log_records", "Log records kept for replicas that may lack them.")?,
         keys: metrics.gauge("settle_keys", "Live keys of user buckets held here.")?,
         storage_bytes: metrics.gauge("settle_storage_bytes", "Space that the storage takes on disk.")?,
@@ -242,8 +300,9 @@ impl State {
         for status in node.peer_statuses() {
             let name = [status.name.as_str()];
             self.lag.with(name).set(status.lag.as_secs_f64());
-            self.missing.with(name).set(status.missing as f64);
+            self.missing.with(name).set(status.missing.map_or(f64::NAN, |writes| writes as f64));
             self.hints.with(name).set(status.hints as f64);
+            self.hints_age.with(name).set(status.hints_age.as_secs_f64());
             self.up.with(name).set(f64::from(u8::from(status.up)));
             self.round_trip.with(name).set(status.round_trip.map_or(f64::NAN, |time| time.as_secs_f64()));
             match status.state {
@@ -257,9 +316,10 @@ impl State {
             self.members.with([state]).set(count);
         }
         let totals = node.totals();
-        self.partitions.with(["normal"]).set((totals.partitions - totals.syncing) as f64);
+        let normal = totals.partitions - totals.syncing - totals.diverged;
+        self.partitions.with(["normal"]).set(normal as f64);
         self.partitions.with(["syncing"]).set(totals.syncing as f64);
-        self.partitions.with(["diverged"]).set(0.0);
+        self.partitions.with(["diverged"]).set(totals.diverged as f64);
         self.log_records.set(totals.log_records as f64);
         self.keys.set(totals.keys.map_or(f64::NAN, |keys| keys as f64));
         self.storage_bytes.set(totals.storage_bytes as f64);

@@ -7,6 +7,7 @@ pub(crate) mod commit;
 pub(crate) mod gather;
 pub(crate) mod members;
 mod nearest;
+pub(crate) mod pace;
 pub(crate) mod quorum;
 mod read;
 mod repair;
@@ -30,12 +31,13 @@ use settle_service::reload::Live;
 use settle_store::{Committer, Engine, Refused};
 use tokio::sync::Semaphore;
 
-use crate::clock;
+use crate::clock::{self, Steady};
 use crate::config::Config;
 use crate::metrics::NodeMetrics;
 use crate::peer::Peer;
 
 use commit::{Staged, Waiter};
+use pace::Pace;
 
 pub(crate) use read::{ReadError, ReadRequest};
 pub(crate) use write::{WriteError, WriteRequest};
@@ -56,6 +58,8 @@ pub(crate) struct Node {
     pub(crate) origin: Origin,
     /// When this process began, for what was never proven.
     pub(crate) started: Moment,
+    /// The clock of log records' ages.
+    pub(crate) steady: Steady,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: NodeMetrics,
     pub(crate) engine: Arc<Engine>,
@@ -71,6 +75,8 @@ pub(crate) struct Node {
     filling: Mutex<BTreeSet<PartitionId>>,
     /// How many more repairs may go on in the background; see [`mod@repair`].
     repairing: Arc<Semaphore>,
+    /// How fast what was missed is fetched.
+    pub(crate) pace: Pace,
     /// Held while a member is admitted.
     admitting: Mutex<()>,
     peers: ArcSwap<Vec<Arc<Peer>>>,
@@ -100,6 +106,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: NodeMetrics,
     pub(crate) engine: Arc<Engine>,
     pub(crate) committer: Committer<Staged>,
+    pub(crate) steady: Steady,
     pub(crate) layout: Layout,
     /// The records in log segments, and which segments they are.
     pub(crate) logged: Records,
@@ -131,6 +138,7 @@ impl Node {
             config: parts.config,
             origin: parts.origin,
             started: clock::now(),
+            steady: parts.steady,
             readiness: parts.readiness,
             metrics: parts.metrics,
             engine: parts.engine,
@@ -143,6 +151,7 @@ impl Node {
             layout: ArcSwap::from_pointee(parts.layout),
             filling: Mutex::default(),
             repairing: Arc::new(Semaphore::new(repair::BACKGROUND_MAX)),
+            pace: Pace::default(),
             admitting: Mutex::new(()),
             peers: ArcSwap::from_pointee(Vec::new()),
             must_stop: OnceLock::new(),

@@ -185,6 +185,12 @@ impl Node {
         self.peers()
     }
 
+    /// The other nodes that do not answer at present.
+    pub(crate) fn down(&self) -> Vec<NodeId> {
+        let (now, silence_max) = (clock::now(), self.silence_max());
+        self.peers().iter().filter(|peer| !peer.is_up(now, silence_max)).map(|peer| peer.node).collect()
+    }
+
     /// The peer with this identity.
     pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
         self.peers().iter().find(|peer| peer.node == node).cloned()

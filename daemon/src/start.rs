@@ -218,6 +218,8 @@ async fn serve(
     shutdown: &Shutdown,
 ) -> Result<Running, RunError> {
     let (mut front, mut back, end_back) = (Drain::new(), Drain::new(), Shutdown::new());
+    // Before anybody is served: a write goes to the peers that are known.
+    let known = node.restore_peers();
     let hello = Arc::new(hello(node, identity, &advertised));
     let on_panic = {
         let readiness = node.readiness.clone();
@@ -234,7 +236,7 @@ async fn serve(
     let accept = listen::accept(Arc::clone(node), sockets.peer, Arc::clone(&hello), end_back.clone());
     back.add("peers", spawn(node, "peers", accept));
     back.add("upkeep", spawn(node, "upkeep", upkeep::run(Arc::clone(node), end_back.clone())));
-    for peer in node.restore_peers() {
+    for peer in known {
         follow(node, peer, &hello, shutdown, &end_back);
     }
     let (seen, gossiping) = start_gossip(node, sockets.gossip, identity, &advertised, &end_back).await?;

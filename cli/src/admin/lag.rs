@@ -33,8 +33,8 @@ pub(super) struct Lag {
     /// Everything that was acknowledged through the peer longer ago than this is here; nothing when that
     /// was not proven since the node started.
     pub(super) proven_seconds: Option<f64>,
-    /// Writes of the peer that are known and not here.
-    pub(super) missing_writes: u64,
+    /// Writes that the peer has and that are not here; nothing while it does not say.
+    pub(super) missing_writes: Option<u64>,
     /// Writes that the peer is not known to have.
     pub(super) hints_pending: u64,
     pub(super) diverged_partitions: u64,
@@ -75,7 +75,7 @@ impl Lags {
             let cells = [
                 name.clone(),
                 proven,
-                count(missing_writes),
+                missing_writes.map_or("unknown".to_owned(), count),
                 count(hints_pending),
                 count(diverged_partitions),
             ];
@@ -99,13 +99,13 @@ mod tests {
     #[test]
     fn a_lag_that_is_not_proven_is_no_number() {
         let lag = |proven: Option<f64>| {
-            json!({"proven_seconds": proven, "missing_writes": 1200, "hints_pending": 7,
+            json!({"proven_seconds": proven, "missing_writes": proven.map(|_| 1200), "hints_pending": 7,
                    "diverged_partitions": 0})
         };
         let lines = lines(json!({"peers": {"n2": lag(Some(0.035)), "n3": lag(None)}}));
         let words: Vec<Vec<&str>> = lines.iter().map(|line| line.text.split_whitespace().collect()).collect();
         assert_eq!(words[1], ["n2", "35", "ms", "1,200", "7", "0"]);
-        assert_eq!(words[2], ["n3", "unproven", "1,200", "7", "0"]);
+        assert_eq!(words[2], ["n3", "unproven", "unknown", "7", "0"]);
         assert_eq!((lines[1].style, lines[2].style), (Style::Plain, Style::Alarm));
     }
 

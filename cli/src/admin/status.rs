@@ -179,7 +179,7 @@ impl Overview {
             .filter(|(_, lag)| lag.proven_seconds.is_none())
             .map(|(name, _)| harmless(name))
             .collect();
-        let missing: u64 = lags.values().map(|lag| lag.missing_writes).sum();
+        let missing: u64 = lags.values().filter_map(|lag| lag.missing_writes).sum();
         let mut parts = Vec::new();
         if let Some((lag, name)) = worst {
             parts.push(format!("at most {} behind ({})", seconds(Some(lag)), harmless(name)));

@@ -13,6 +13,7 @@
 //!
 //! The caller hands batches to storage in the order in which it got them, and after a failed one starts anew.
 
+mod ages;
 mod apply;
 mod cache;
 mod collect;
@@ -20,6 +21,7 @@ mod compare;
 mod exchange;
 mod freshness;
 mod full;
+mod hints;
 mod log;
 mod overlay;
 mod prune;
@@ -38,14 +40,16 @@ use crate::entry::Entry;
 use crate::key::{Key, PartitionId};
 use crate::merkle::Secret;
 use crate::plant::{Plant, planted};
+use crate::segment::Logged;
 use crate::storage::{Batch, Rows, StorageError, Table};
 
 pub use apply::{Applied, Delta};
 pub use collect::Collected;
 pub use compare::{Compared, Have, Held};
-pub use exchange::{LogAnswer, LogPage, PageLimits};
-pub use freshness::Moment;
+pub use exchange::{LogAnswer, LogPage, PageLimits, entries_bytes};
+pub use freshness::{Moment, Told, WentBack};
 pub use full::{FullPage, FullRequest, Progress};
+pub use hints::{Dropped, Hints};
 pub use repair::Repair;
 pub use write::{Write, Written};
 
@@ -92,6 +96,8 @@ pub struct Partition {
     /// The key after which the next sweep of the residue begins.
     swept: Option<Key>,
     log: Log,
+    /// The dots whose log records were dropped although these replicas may lack them.
+    diverged: BTreeMap<NodeId, Clock>,
     peers: BTreeMap<NodeId, PeerView>,
     pull: Option<Pull>,
     survey: Survey,
@@ -125,7 +131,7 @@ impl Partition {
         id: PartitionId,
         origin: Origin,
         rows: &dyn Rows,
-        logged: Vec<(Dot, Key)>,
+        logged: Vec<Logged>,
     ) -> Result<Self, StorageError> {
         let mut clock = match rows.get(&Table::Clock.prefix(id))? {
             Some(stored) => Clock::from_bytes(stored).map_err(|error| corrupt("clock", &error))?,
@@ -152,6 +158,7 @@ impl Partition {
             residue,
             swept: None,
             log,
+            diverged: hints::stored(id, rows)?,
             peers: BTreeMap::new(),
             pull: None,
             survey: Survey::new(Secret::new(&[0; 32])),

@@ -44,6 +44,12 @@ pub enum Plant {
     RepairOfShownOnly,
     /// A read at several replicas is answered before what it repairs is durable.
     ReadBeforeRepair,
+    /// A log record is dropped at a bound, and nobody remembers that a replica lacks its write.
+    DroppedHintUnmarked,
+    /// A log record is dropped at a bound, and the stored clock does not have its write.
+    DroppedHintNotInClock,
+    /// A log exchange leaves out what the log cannot name any more.
+    DroppedHintSkipped,
 }
 
 /// All plants, for the simulator's list.
@@ -67,6 +73,9 @@ pub const ALL: &[Plant] = &[
     Plant::RepairReplaces,
     Plant::RepairOfShownOnly,
     Plant::ReadBeforeRepair,
+    Plant::DroppedHintUnmarked,
+    Plant::DroppedHintNotInClock,
+    Plant::DroppedHintSkipped,
 ];
 
 #[cfg(feature = "plant")]

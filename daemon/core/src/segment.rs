@@ -23,10 +23,21 @@ use crate::storage::{Batch, Rows, StorageError, Table};
 pub type SegmentId = u64;
 
 /// Log records by partition.
-pub type Records = BTreeMap<PartitionId, Vec<(Dot, Key)>>;
+pub type Records = BTreeMap<PartitionId, Vec<Logged>>;
+
+/// A log record that a segment held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// The write.
+    pub dot: Dot,
+    /// What it wrote.
+    pub key: Key,
+    /// When its segment was written, in seconds on the clock of [`Segments::seal`].
+    pub at: u64,
+}
 
 /// The format of a segment.
-const SEGMENT_VERSION: u8 = 1;
+const SEGMENT_VERSION: u8 = 2;
 
 /// The segments of one node, as they are written.
 #[derive(Debug, Default)]
@@ -114,14 +125,16 @@ impl Segments {
         self.kept
     }
 
-    /// Makes one row of the log records of `batches`, which are about to be committed as one, and adds it to them.
-    pub fn seal(&mut self, batches: &mut Vec<Batch>) {
+    /// Makes one row of the log records of `batches`, which are about to be committed as one, and adds it to them. It is
+    /// `at`, in seconds since 1970.
+    pub fn seal(&mut self, batches: &mut Vec<Batch>, at: u64) {
         let length: usize = batches.iter().map(|batch| batch.log.len()).sum();
         if length == 0 {
             return;
         }
-        let mut records = Vec::with_capacity(1 + length);
+        let mut records = Vec::with_capacity(11 + length);
         records.push(SEGMENT_VERSION);
+        put_varint(&mut records, at);
         for batch in batches.iter_mut() {
             records.append(&mut batch.log);
         }
@@ -150,11 +163,12 @@ fn take(row: &[u8], value: Bytes, records: &mut Records) -> Result<SegmentId, De
         number.map(|number| u64::from_be_bytes(*number)).ok_or(DecodeError::Invalid("its row's name"))?;
     let mut input = Reader::new(value);
     input.version("segment", SEGMENT_VERSION)?;
+    let at = input.varint()?;
     while input.remaining() > 0 {
         let partition = u16::try_from(input.varint()?);
         let partition = partition.map_err(|_| DecodeError::Invalid("partitions run up to 65,535"))?;
         let (dot, key) = (Dot::decode(&mut input)?, Key::decode(&mut input)?);
-        records.entry(PartitionId(partition)).or_default().push((dot, key));
+        records.entry(PartitionId(partition)).or_default().push(Logged { dot, key, at });
     }
     Ok(number)
 }

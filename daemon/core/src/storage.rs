@@ -63,12 +63,14 @@ pub enum Table {
     Clock = b'c',
     /// Partition, key -> entry.
     Entry = b'e',
-    /// Partition, dot -> key, for dots that some replica has been lacking for a while.
+    /// Partition, dot -> time and key, for dots that some replica has been lacking for a while.
     Log = b'l',
     /// Number -> the log records of one group of changes.
     Segment = b's',
     /// Partition, key: the keys whose stored entry has an explicit context.
     Residue = b'r',
+    /// Partition, node -> the dots whose log records were dropped although that replica may lack them.
+    Diverged = b'd',
 }
 
 impl Batch {
@@ -129,6 +131,22 @@ impl Table {
         row.extend_from_slice(&self.prefix(partition));
         row.extend_from_slice(key.as_bytes());
         Bytes::from(row)
+    }
+
+    /// The row of another replica of a partition.
+    #[must_use]
+    pub fn node_row(self, partition: PartitionId, node: NodeId) -> Bytes {
+        let mut row = Vec::with_capacity(11);
+        row.extend_from_slice(&self.prefix(partition));
+        row.extend_from_slice(&node.0.to_be_bytes());
+        Bytes::from(row)
+    }
+
+    /// The node of a row that [`Table::node_row`] named.
+    #[must_use]
+    pub fn row_node(row: &[u8]) -> Option<NodeId> {
+        let bytes: &[u8; 8] = row.get(3..)?.try_into().ok()?;
+        Some(NodeId(u64::from_be_bytes(*bytes)))
     }
 
     /// The key of a row that [`Table::key_row`] named.

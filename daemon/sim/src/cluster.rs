@@ -12,6 +12,7 @@
 )]
 
 use bytes::Bytes;
+use settle_core::clock::Clock;
 use settle_core::context::ClientContext;
 use settle_core::dot::NodeId;
 use settle_core::partition::{Moment, Partition};
@@ -29,6 +30,7 @@ use crate::view::View;
 mod client;
 mod disk;
 mod heal;
+mod hints;
 mod messages;
 mod pull;
 mod quorum;
@@ -55,6 +57,8 @@ pub struct Cluster {
     pulls: Vec<Vec<Option<(usize, Bytes)>>>,
     /// How many reads at several replicas were begun.
     reads: ReadId,
+    /// Per node and partition, the writes whose log records it has dropped at a bound.
+    dropped: Vec<Vec<Clock>>,
     healing: bool,
 }
 
@@ -76,6 +80,7 @@ impl Cluster {
             horizons: vec![vec![0; shape.partitions]; shape.nodes],
             pulls: vec![vec![None; shape.partitions]; shape.nodes],
             reads: 0,
+            dropped: vec![vec![Clock::new(); shape.partitions]; shape.nodes],
             healing: false,
             shape,
             rng,
@@ -104,6 +109,7 @@ impl Cluster {
     fn step(&mut self) -> Result<(), Broken> {
         self.trace.next_step();
         self.now += 1;
+        self.nodes.iter_mut().for_each(|node| node.now = self.now);
         let action = self.shape.action(&mut self.rng);
         self.trace.mix(&[action as u64]);
         match action {
@@ -121,6 +127,7 @@ impl Cluster {
             Action::Sweep => self.sweep_some()?,
             Action::Spill => self.spill_some()?,
             Action::Survey => self.survey_some()?,
+            Action::DropHints => self.drop_hints()?,
             Action::Echo => self.echo(),
             Action::Crash => self.crash_some()?,
             Action::Start => self.start_some()?,
@@ -137,6 +144,7 @@ impl Cluster {
         if self.shape.durability == Durability::Always {
             self.check_bounds()?;
             self.check_majorities()?;
+            self.check_diverged()?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ pub mod acknowledged;
 pub mod bound;
 pub mod convergence;
 pub mod covered;
+pub mod diverged;
 pub mod dots;
 pub mod durable;
 pub mod kept;

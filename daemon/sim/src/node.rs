@@ -52,6 +52,8 @@ pub struct Node {
     pub touched: Touch,
     /// Rises with every report.
     pub tick: u64,
+    /// The time, for the ages of its log records; in steps, which the kernel takes for seconds.
+    pub now: u64,
     /// What it remembers of the others, by place.
     pub peers: Vec<Peer>,
     durability: Durability,
@@ -111,6 +113,7 @@ impl Node {
             views: vec![View::default(); shape.partitions],
             touched: Touch::Untouched,
             tick: 0,
+            now: 0,
             peers: vec![Peer::default(); shape.nodes],
             durability: shape.durability,
             cache_bytes: shape.cache_bytes,

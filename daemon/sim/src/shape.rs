@@ -62,6 +62,8 @@ pub enum Action {
     Spill,
     /// A node goes on with building the hash tree of a partition.
     Survey,
+    /// A node drops log records that others lack.
+    DropHints,
     /// A node sends an echo.
     Echo,
     /// A node crashes.
@@ -208,6 +210,7 @@ fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
         (Action::Sweep, 15),
         (Action::Spill, 15),
         (Action::Survey, rng.pick(&[10, 40, 80])),
+        (Action::DropHints, rng.pick(&[0, 0, 10])),
         (Action::Echo, rng.pick(&[40, 80])),
         (Action::Crash, crash),
         (Action::Start, 60),

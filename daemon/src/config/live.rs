@@ -7,6 +7,8 @@ use settle_core::level::Level;
 use settle_service::config::Reader;
 use settle_store::Durability;
 
+use super::hints::Hints;
+
 /// The longest key that can be allowed, in bytes.
 const KEY_BYTES_MAX: u64 = 64 << 10;
 
@@ -26,6 +28,8 @@ pub struct LiveConfig {
     pub echo_interval: Duration,
     /// Which part of the reads at one replica is compared with the others afterwards, 0 to 1.
     pub repair_chance: f64,
+    /// `[hints]`.
+    pub hints: Hints,
     /// `[limits]`.
     pub limits: Limits,
     /// Log directives such as `info`.
@@ -98,11 +102,13 @@ impl LiveConfig {
             anti_entropy_interval,
             echo_interval,
             repair_chance,
+            hints,
             limits,
             log,
             buckets,
         } = self;
         let Consistency { read, write, timeout } = consistency;
+        let Hints { max_bytes, max_age, bytes_per_second } = hints;
         let Limits { key_bytes, value_bytes, concurrent_requests } = limits;
         let same = [
             ("consistency.read", *read == new.consistency.read),
@@ -112,6 +118,9 @@ impl LiveConfig {
             ("anti_entropy.interval", *anti_entropy_interval == new.anti_entropy_interval),
             ("echo.interval", *echo_interval == new.echo_interval),
             ("read_repair.chance", *repair_chance == new.repair_chance),
+            ("hints.max_bytes", *max_bytes == new.hints.max_bytes),
+            ("hints.max_age", *max_age == new.hints.max_age),
+            ("hints.bytes_per_second", *bytes_per_second == new.hints.bytes_per_second),
             ("limits.key_bytes", *key_bytes == new.limits.key_bytes),
             ("limits.value_bytes", *value_bytes == new.limits.value_bytes),
             ("limits.concurrent_requests", *concurrent_requests == new.limits.concurrent_requests),
@@ -146,6 +155,7 @@ impl LiveConfig {
                 0.1,
                 "Part of the reads at one replica after which the others are compared and repaired, 0 to 1.",
             ),
+            hints: Hints::read(reader),
             limits: read_limits(reader),
             log: String::new(),
             buckets: BTreeMap::new(),

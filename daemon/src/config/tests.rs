@@ -45,6 +45,9 @@ fn defaults_are_those_documented() {
         (Duration::from_secs(2), Duration::from_millis(100))
     );
     assert_eq!(live.durability, Durability::Always);
+    let hints =
+        Hints { max_bytes: 1 << 30, max_age: Duration::from_secs(86_400), bytes_per_second: 16 << 20 };
+    assert_eq!(live.hints, hints);
     let limits = Limits { key_bytes: 1024, value_bytes: 1 << 20, concurrent_requests: 1024 };
     assert_eq!((live.limits, live.log.as_str()), (limits, "info"));
 }
@@ -103,7 +106,7 @@ fn all_errors_come_at_once() {
 
 #[test]
 fn sections_of_later_versions_are_unknown() {
-    for section in ["tls", "auth", "hints"] {
+    for section in ["tls", "auth"] {
         let errors = load(&format!("{NEEDED}[{section}]\nx = 1\n")).unwrap_err();
         assert!(errors[0].contains(&format!("{section}: unknown section")), "{errors:?}");
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use settle_core::dot::NodeId;
 use settle_store::Disk;
 
 use crate::clock;
@@ -17,10 +18,14 @@ pub(crate) struct PeerStatus {
     pub(crate) lag: Duration,
     /// Whether `lag` was proven since the start; otherwise it is the time since the start.
     pub(crate) proven: bool,
-    /// Writes that it told of and that are not durable here.
-    pub(crate) missing: u64,
-    /// Writes that it is not known to have.
+    /// Writes that it has and that are not durable here; `None` while it does not say.
+    pub(crate) missing: Option<u64>,
+    /// Writes in this node's log that it is not known to have.
     pub(crate) hints: u64,
+    /// The age of the oldest of them; zero when there is none.
+    pub(crate) hints_age: Duration,
+    /// Partitions of which it lacks writes that this node's log has dropped.
+    pub(crate) diverged: u64,
     /// Whether it answers.
     pub(crate) up: bool,
     /// `alive`, `suspect`, `dead`, or `unknown` when it was not heard of since the start.
@@ -36,6 +41,8 @@ pub(crate) struct Totals {
     pub(crate) partitions: u64,
     /// Those that a full exchange is filling.
     pub(crate) syncing: u64,
+    /// Those of which another replica has diverged, and that are not being filled.
+    pub(crate) diverged: u64,
     /// Log records kept.
     pub(crate) log_records: u64,
     /// Live keys of user buckets; `None` until they were counted.
@@ -53,20 +60,28 @@ impl Node {
             .iter()
             .map(|peer| {
                 let now = clock::now();
-                let (mut oldest, mut missing, mut hints) = (Some(now), 0, 0);
+                let (mut oldest, mut missing) = (Some(now), Some(0));
+                let (mut hints, mut logged, mut diverged) = (0, None, 0);
                 for id in self.partition_ids() {
                     let Some(mut partition) = self.partition(id) else { continue };
                     oldest = oldest.zip(partition.proof(peer.node, now)).map(|(a, b)| a.min(b));
-                    missing += partition.missing_from(peer.node);
-                    hints += partition.hints_for(peer.node);
+                    missing = missing.zip(partition.missing_from(peer.node)).map(|(sum, more)| sum + more);
+                    let kept = partition.hints(peer.node);
+                    logged = logged.into_iter().chain(kept.oldest).min();
+                    hints += kept.pending;
+                    diverged += u64::from(partition.diverged().any(|node| node == peer.node));
                 }
                 let up = peer.is_up(now, silence_max);
+                let age = |logged| Duration::from_secs(self.steady.seconds().saturating_sub(logged));
                 PeerStatus {
                     name: peer.name.clone(),
                     lag: clock::between(oldest.unwrap_or(self.started), now),
                     proven: oldest.is_some(),
-                    missing,
+                    // What a peer had when it was last heard says nothing about what it has taken in since.
+                    missing: missing.filter(|_| up),
                     hints,
+                    hints_age: logged.map_or(Duration::ZERO, age),
+                    diverged,
                     up,
                     state: peer.state(up),
                     round_trip: peer.round_trip(),
@@ -82,10 +97,18 @@ impl Node {
         for id in self.partition_ids() {
             let Some(partition) = self.partition(id) else { continue };
             totals.partitions += 1;
+            let diverged = partition.diverged().next().is_some();
             totals.syncing += u64::from(partition.is_pulling());
+            totals.diverged += u64::from(diverged && !partition.is_pulling());
             totals.log_records += partition.log_records();
             totals.keys = totals.keys.zip(partition.live_keys()).map(|(sum, keys)| sum + keys);
         }
         totals
+    }
+
+    /// Partitions of which a peer lacks writes that this node's log has dropped.
+    pub(crate) fn diverged_partitions(&self, peer: NodeId) -> usize {
+        let partitions = self.partition_ids().filter_map(|id| self.partition(id));
+        partitions.filter(|partition| partition.diverged().any(|node| node == peer)).count()
     }
 }

@@ -75,8 +75,11 @@ pub(crate) fn open_node(
     let durability = loaded.live.durability;
     let (segments, logged) = Segments::recover(&*engine).map_err(storage)?;
     let kept = segments.kept();
+    let steady = clock::Steady::new();
+    let seconds = move || steady.seconds();
+    let disk = Arc::clone(&engine);
     let committer =
-        Committer::start(Arc::clone(&engine), segments, durability, QUEUE_BYTES_MAX, on_commit, on_failure)?;
+        Committer::start(disk, segments, seconds, durability, QUEUE_BYTES_MAX, on_commit, on_failure)?;
     let origin = Origin { node: identity.node_id, epoch: identity.epoch };
     let parts = Parts {
         config: config.clone(),
@@ -85,6 +88,7 @@ pub(crate) fn open_node(
         metrics: node_metrics,
         engine,
         committer,
+        steady,
         layout,
         logged,
         kept,

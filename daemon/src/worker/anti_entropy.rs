@@ -8,8 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use settle_core::key::PartitionId;
-use settle_core::partition::{Applied, LogAnswer, LogPage, Progress};
+use settle_core::entry::Entry;
+use settle_core::key::{Key, PartitionId};
+use settle_core::partition::{Applied, LogAnswer, LogPage, Progress, entries_bytes};
 use settle_service::shutdown::Shutdown;
 use settle_wire::message::{Answer, Question};
 use tokio::sync::oneshot;
@@ -80,7 +81,7 @@ async fn exchange(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), Excha
         let Some(clock) = node.partition(id).map(|partition| partition.durable().clone()) else {
             return Ok(());
         };
-        match ask(peer, Question::PullLog { partition: id, clock }).await? {
+        match ask(node, peer, Question::PullLog { partition: id, clock }).await? {
             Answer::Log(LogAnswer::Page(page)) => {
                 let more = page.more;
                 take_log(node, id, &page).await?;
@@ -101,7 +102,7 @@ async fn take_log(node: &Node, id: PartitionId, page: &LogPage) -> Result<(), Ch
         |partition, transaction| partition.take_log(transaction, page),
         |_| Waiter::Task(done),
     )?;
-    count(node, page.entries.len(), &applied);
+    count(node, &page.entries, &applied);
     // The next page is asked for with the durable clock.
     durable.await.map_err(|_| ChangeError::Closing)
 }
@@ -118,7 +119,7 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
     let Some(opened) = opened else { return Ok(()) };
     let mut request = opened.map_err(ChangeError::from)?;
     loop {
-        let Answer::Full(page) = ask(peer, Question::PullFull { partition: id, request }).await? else {
+        let Answer::Full(page) = ask(node, peer, Question::PullFull { partition: id, request }).await? else {
             return Err(unexpected());
         };
         let (done, durable) = oneshot::channel();
@@ -127,7 +128,7 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
             |partition, transaction| partition.take_full(transaction, &page, PAGE),
             |_| Waiter::Task(done),
         )?;
-        count(node, page.entries.len(), &applied);
+        count(node, &page.entries, &applied);
         durable.await.map_err(|_| ChangeError::Closing)?;
         match progress {
             Progress::Next(next) => request = next,
@@ -137,7 +138,8 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
     }
 }
 
-async fn ask(peer: &Peer, question: Question) -> Result<Answer, ExchangeError> {
+async fn ask(node: &Node, peer: &Peer, question: Question) -> Result<Answer, ExchangeError> {
+    node.pace.wait().await;
     let link = peer.link().ok_or(ExchangeError::NotConnected)?;
     match link.request(&question, PAGE_ANSWER).await {
         Ok(Answer::Failed(reason)) => Err(ExchangeError::NoAnswer(reason)),
@@ -150,10 +152,11 @@ fn unexpected() -> ExchangeError {
     ExchangeError::NoAnswer("the peer answered another question".to_owned())
 }
 
-fn count(node: &Node, entries: usize, applied: &Applied) {
+fn count(node: &Node, entries: &[(Key, Entry)], applied: &Applied) {
+    node.pace.fetched(entries.len(), entries_bytes(entries), node.config.load().live.hints.bytes_per_second);
     node.observe(applied.stamp_max);
     for (key, fresh, concurrent) in &applied.of_keys {
         node.metrics.traffic.taken_in(key.bucket(), *fresh, *concurrent);
     }
-    node.metrics.exchange.received(entries);
+    node.metrics.exchange.received(entries.len());
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use settle_core::dot::Origin;
-use settle_core::partition::Moment;
+use settle_core::partition::{Moment, Told};
 use settle_service::shutdown::Shutdown;
 use settle_wire::message::EchoReply;
 use tokio::time::{MissedTickBehavior, interval};
@@ -81,7 +81,10 @@ fn answered(node: &Node, peer: &Peer, since: &mut Since, asked: Moment, reply: E
     for id in node.partition_ids() {
         let Some(mut partition) = node.partition(id) else { continue };
         match changed.next_if(|(changed, _)| *changed == id) {
-            Some((_, clock)) => partition.told(peer.node, asked, clock, now),
+            Some((_, clock)) => {
+                let told = Told { clock, firm: false };
+                let _ = partition.told(peer.node, asked, told, now);
+            }
             None if relative => partition.told_same(peer.node, asked, now),
             None => {}
         }

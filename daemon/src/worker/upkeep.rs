@@ -1,5 +1,7 @@
-//! Shrinking back, once a second: log records that every replica has, log segments, and explicit contexts that the
-//! clock covers.
+//! Shrinking back, once a second: log records that every replica has, those beyond a bound, log segments, and explicit
+//! contexts that the clock covers.
+
+mod hints;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +42,7 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
 }
 
 fn shrink(node: &Node) -> Result<(), ChangeError> {
-    let round = node.segments().round();
+    let (round, now) = (node.segments().round(), node.steady.seconds());
     // Before every expected node is known, nobody can say that all have a write.
     let others = node.others();
     let may_prune = node.layout().is_complete();
@@ -60,8 +62,10 @@ fn shrink(node: &Node) -> Result<(), ChangeError> {
             prune(node, id, &others)?;
         }
         // Without records too: what is durable now is what the next round spills.
-        node.change(id, |partition, transaction| Ok(partition.spill(transaction)), |_| Waiter::Nobody)?;
+        node.change(id, |partition, transaction| Ok(partition.spill(transaction, now)), |_| Waiter::Nobody)?;
     }
+    hints::bound(node, &others, now)?;
+    hints::settle(node, &others)?;
     let removal = node.segments().finish(round);
     if removal.is_empty() { Ok(()) } else { node.record(removal, Waiter::Nobody) }
 }

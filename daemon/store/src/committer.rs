@@ -114,8 +114,9 @@ impl<T> Shared<T> {
 }
 
 impl<T: Send + 'static> Committer<T> {
-    /// Starts the thread, which goes on with the log segments that the disk holds. It takes no more batches once `queue_bytes_max` bytes wait. `on_commit` runs on it after
-    /// each group, in order; `on_failure` at most once, when a commit or sync failed, and nothing is committed
+    /// Starts the thread, which goes on with the log segments that the disk holds; `clock` gives the time for their log
+    /// records, in seconds since 1970. It takes no more batches once `queue_bytes_max` bytes wait. `on_commit` runs on it
+    /// after each group, in order; `on_failure` at most once, when a commit or sync failed, and nothing is committed
     /// after it: the tags of what was not committed are dropped then.
     ///
     /// # Errors
@@ -123,6 +124,7 @@ impl<T: Send + 'static> Committer<T> {
     pub fn start<D: Disk + 'static>(
         disk: Arc<D>,
         mut segments: Segments,
+        clock: impl Fn() -> u64 + Send + 'static,
         durability: Durability,
         queue_bytes_max: usize,
         mut on_commit: impl FnMut(Committed<T>) + Send + 'static,
@@ -136,7 +138,7 @@ impl<T: Send + 'static> Committer<T> {
             let mut group = Group::new();
             // A panic must not leave a queue that is filled and never emptied.
             let ran = catch_unwind(AssertUnwindSafe(|| {
-                run(&inside, &*disk, &mut segments, &mut group, &mut on_commit)
+                run(&inside, &*disk, &mut segments, &clock, &mut group, &mut on_commit)
             }));
             let panicked =
                 |_| Err(StorageError::Io("the committer panicked; restart the process".to_owned()));
@@ -274,6 +276,7 @@ fn run<T>(
     shared: &Shared<T>,
     disk: &dyn Disk,
     segments: &mut Segments,
+    clock: &dyn Fn() -> u64,
     group: &mut Group<T>,
     on_commit: &mut dyn FnMut(Committed<T>),
 ) -> Result<(), StorageError> {
@@ -284,7 +287,7 @@ fn run<T>(
                 let sync = durability == Durability::Always;
                 let started = Instant::now();
                 let crowded = group.tags.len() >= GATHER_FROM;
-                segments.seal(&mut group.batches);
+                segments.seal(&mut group.batches, clock());
                 disk.commit(&group.batches, sync)?;
                 unsynced = if sync { None } else { unsynced.or(Some(started)) };
                 on_commit(take_committed(group, segments.newest(), started.elapsed()));

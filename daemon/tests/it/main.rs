@@ -22,6 +22,8 @@ mod disagreement;
 #[cfg(test)]
 mod few_replicas;
 #[cfg(test)]
+mod hints;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod killed_under_quorum;

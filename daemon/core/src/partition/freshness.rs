@@ -14,11 +14,30 @@ use super::Partition;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Moment(pub u64);
 
+/// A durable clock that a peer told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The clock.
+    pub clock: Clock,
+    /// Whether the peer cannot lose any of it in a crash: it syncs whatever it tells.
+    pub firm: bool,
+}
+
+/// A peer told less than it did before, and cannot have lost it in a crash: its disk is an older copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it lacks {lost} writes that it said to have")]
+pub struct WentBack {
+    /// How many of the writes that it told of it does not have any more.
+    pub lost: u64,
+}
+
 /// What this replica knows of another replica of the partition.
 #[derive(Debug, Default)]
 pub(super) struct PeerView {
     /// The last durable clock that it told. Replaced, never joined: a peer may have lost what it had.
-    watermark: Option<Clock>,
+    told: Option<Told>,
+    /// Whether it told that on its present connection.
+    current: bool,
     /// Told clocks that are not covered yet. The older one stays until it is covered, or a peer that is always a
     /// little ahead would never let a proof complete; the newer one then takes its place.
     older: Option<(Moment, Clock)>,
@@ -28,8 +47,13 @@ pub(super) struct PeerView {
 }
 
 impl PeerView {
-    pub(super) const fn watermark(&self) -> Option<&Clock> {
-        self.watermark.as_ref()
+    pub(super) fn watermark(&self) -> Option<&Clock> {
+        self.told.as_ref().filter(|_| self.current).map(|told| &told.clock)
+    }
+
+    /// What it has, by its last word, in this life or an earlier one.
+    fn last_told(&self) -> Option<&Clock> {
+        self.told.as_ref().filter(|told| self.current || told.firm).map(|told| &told.clock)
     }
 
     fn settle(&mut self, durable: &Clock, now: Moment) {
@@ -40,7 +64,7 @@ impl PeerView {
         }
     }
 
-    fn told(&mut self, asked: Moment, told: Clock) {
+    fn wait_for(&mut self, asked: Moment, told: Clock) {
         let slot = if self.older.is_none() { &mut self.older } else { &mut self.newer };
         *slot = Some((asked, told));
     }
@@ -61,32 +85,44 @@ impl Partition {
     }
 
     /// A peer that was asked at `asked` has answered with its durable clock; it is `now`.
-    pub fn told(&mut self, peer: NodeId, asked: Moment, told: Clock, now: Moment) {
+    ///
+    /// # Errors
+    /// [`WentBack`]; the answer is not taken then, and nothing that the peer says may be.
+    pub fn told(&mut self, peer: NodeId, asked: Moment, told: Told, now: Moment) -> Result<(), WentBack> {
         let view = self.peers.entry(peer).or_default();
+        // On one connection answers may come out of order, and nothing can have been lost.
+        if let Some(before) = view.told.as_ref().filter(|before| before.firm && !view.current) {
+            let lost = before.clock.minus(&told.clock).count();
+            if lost > 0 {
+                return Err(WentBack { lost });
+            }
+        }
         view.settle(&self.durable, now);
-        view.told(asked, told.clone());
-        view.watermark = Some(told);
+        view.wait_for(asked, told.clock.clone());
+        (view.told, view.current) = (Some(told), true);
         view.settle(&self.durable, now);
+        Ok(())
     }
 
     /// A peer that was asked at `asked` has answered that its clock is what it told before.
     pub fn told_same(&mut self, peer: NodeId, asked: Moment, now: Moment) {
         let Some(view) = self.peers.get_mut(&peer) else { return };
         view.settle(&self.durable, now);
-        let Some(watermark) = &view.watermark else { return };
+        let Some(watermark) = view.watermark() else { return };
         if self.durable.covers(watermark) {
             view.proof = view.proof.max(Some(asked));
             view.older = None;
             view.newer = None;
         } else {
-            view.told(asked, watermark.clone());
+            let watermark = watermark.clone();
+            view.wait_for(asked, watermark);
         }
     }
 
-    /// Forgets what a peer told, as it restarted. What was proven stays true.
+    /// A peer may have restarted: what it told does not count until it tells again. What was proven stays true.
     pub fn forget(&mut self, peer: NodeId) {
         if let Some(view) = self.peers.get_mut(&peer) {
-            *view = PeerView { proof: view.proof, ..PeerView::default() };
+            *view = PeerView { proof: view.proof, told: view.told.take(), ..PeerView::default() };
         }
     }
 
@@ -108,16 +144,22 @@ impl Partition {
         Some(bound)
     }
 
-    /// The last clock that a peer told.
+    /// The last clock that a peer told on its present connection.
     #[must_use]
     pub fn watermark(&self, peer: NodeId) -> Option<&Clock> {
-        self.peers.get(&peer)?.watermark.as_ref()
+        self.peers.get(&peer)?.watermark()
     }
 
-    /// How many writes `peer` is known to have that are not durable here.
+    /// What a peer has by its last word, however long ago that was.
     #[must_use]
-    pub fn missing_from(&self, peer: NodeId) -> u64 {
-        self.watermark(peer).map_or(0, |told| told.minus(&self.durable).count())
+    pub fn last_told(&self, peer: NodeId) -> Option<&Clock> {
+        self.peers.get(&peer)?.last_told()
+    }
+
+    /// How many writes `peer` has that are not durable here; `None` while it has told nothing.
+    #[must_use]
+    pub fn missing_from(&self, peer: NodeId) -> Option<u64> {
+        self.watermark(peer).map(|told| told.minus(&self.durable).count())
     }
 
     /// Whether `peer` told, in answer to a question asked not later than `before`, of writes that never arrived here.
@@ -139,11 +181,5 @@ impl Partition {
     pub fn is_far_behind(&self, peer: NodeId) -> bool {
         let old = self.log.spilled();
         !old.is_empty() && !self.watermark(peer).is_some_and(|told| told.covers(old))
-    }
-
-    /// How many durable writes `peer` is not known to have; all, while it has told nothing.
-    #[must_use]
-    pub fn hints_for(&self, peer: NodeId) -> u64 {
-        self.watermark(peer).map_or_else(|| self.log_records(), |told| self.durable.minus(told).count())
     }
 }

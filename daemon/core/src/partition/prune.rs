@@ -19,7 +19,7 @@ impl Partition {
         others: &[NodeId],
         rows_max: usize,
     ) -> Option<Ticket> {
-        if self.log.dots().is_empty() || others.iter().any(|peer| self.watermark(*peer).is_none()) {
+        if self.log.dots().is_empty() || others.iter().any(|peer| self.last_told(*peer).is_none()) {
             return None;
         }
         let mut removed = Clock::new();
@@ -39,16 +39,17 @@ impl Partition {
     }
 
     /// Gives log records that were durable at the last call, and were not pruned since, rows of their own: after it, and
-    /// once its change is durable, the segments that were reported durable before the last call may be removed. Returns
-    /// the ticket of the change, if there was any.
-    pub fn spill(&mut self, transaction: &mut Transaction<'_>) -> Option<Ticket> {
+    /// once its change is durable, the segments that were reported durable before the last call may be removed. It is
+    /// `now`, in seconds since 1970; from these calls records have their ages. Returns the ticket of the change, if there
+    /// was any.
+    pub fn spill(&mut self, transaction: &mut Transaction<'_>, now: u64) -> Option<Ticket> {
         let ticket = Ticket(self.ticket.0 + 1);
-        self.log.spill(transaction.batch, ticket).then(|| self.next_ticket())
+        self.log.spill(transaction.batch, ticket, now).then(|| self.next_ticket())
     }
 
     /// The logged dots that are durable here and, by their last word, at every one of the `others`.
     fn held_by_all(&self, others: &[NodeId]) -> Clock {
-        let told = others.iter().filter_map(|peer| self.watermark(*peer));
+        let told = others.iter().filter_map(|peer| self.last_told(*peer));
         told.fold(self.log.dots().intersection(&self.durable), |held, told| held.intersection(told))
     }
 

@@ -13,6 +13,7 @@ use crate::merkle::{DEPTH, Secret, Tree};
 use crate::segment::Segments;
 
 mod collect;
+mod hints;
 mod repair;
 
 /// Committed rows, in memory.
@@ -56,6 +57,8 @@ struct Node {
     memory: Memory,
     segments: Segments,
     partition: Partition,
+    /// In seconds.
+    now: u64,
 }
 
 const LIMITS: PageLimits = PageLimits { records: 2, bytes: 1 << 20 };
@@ -68,7 +71,7 @@ impl Node {
         let mut partition = Partition::open(PartitionId(0), origin, &memory, Vec::new()).unwrap();
         // Small, so that entries are found both in it and beside it.
         partition.set_cache(1_000);
-        Self { memory, segments, partition }
+        Self { memory, segments, partition, now: 1 }
     }
 
     /// Runs a change and commits it at once.
@@ -76,7 +79,7 @@ impl Node {
         let mut batch = Batch::default();
         let done = run(&mut self.partition, &mut Transaction { rows: &self.memory, batch: &mut batch });
         let mut group = vec![batch];
-        self.segments.seal(&mut group);
+        self.segments.seal(&mut group, self.now);
         group.into_iter().for_each(|batch| self.memory.commit(batch));
         self.partition.committed(self.partition.ticket(), 1);
         done
@@ -86,8 +89,8 @@ impl Node {
     fn remove_segments(&mut self) {
         let mut kept = self.segments.kept();
         for _ in 0..2 {
-            let round = kept.round();
-            self.change(|partition, transaction| partition.spill(transaction));
+            let (round, now) = (kept.round(), self.now);
+            self.change(|partition, transaction| partition.spill(transaction, now));
             self.memory.commit(kept.finish(round));
         }
         assert!(self.memory.0.keys().all(|row| row[0] != Table::Segment as u8));
@@ -140,6 +143,10 @@ impl Node {
     }
 }
 
+fn firm(clock: Clock) -> Told {
+    Told { clock, firm: true }
+}
+
 fn key(name: &str) -> Key {
     Key::new("default", name.as_bytes())
 }
@@ -176,7 +183,7 @@ fn a_deleted_key_leaves_no_row_once_all_replicas_have_the_delete() {
     a.change(|partition, transaction| partition.apply(transaction, &delete)).unwrap();
     for (node, other) in [(&mut a, 2), (&mut b, 1)] {
         let clock = node.partition.durable().clone();
-        node.partition.told(NodeId(other), Moment(1), clock, Moment(2));
+        node.partition.told(NodeId(other), Moment(1), firm(clock), Moment(2)).unwrap();
         node.change(|partition, transaction| partition.prune(transaction, &[NodeId(other)], 100));
         node.remove_segments();
         assert!(
@@ -219,7 +226,7 @@ fn both_exchanges_bring_a_replica_into_step() {
         a.write(&gone, None);
         if pruned {
             let clock = a.partition.durable().clone();
-            a.partition.told(NodeId(2), Moment(1), clock, Moment(2));
+            a.partition.told(NodeId(2), Moment(1), firm(clock), Moment(2)).unwrap();
             a.change(|partition, transaction| partition.prune(transaction, &[NodeId(2)], 100));
         }
         b.put(&key("own"), "b");
@@ -240,7 +247,7 @@ fn log_records_above_a_write_that_was_lost_in_a_crash_are_pruned_too() {
     let put = a.put(&key("k"), "x");
     b.change(|partition, transaction| partition.apply(transaction, &put)).unwrap();
     let clock = b.partition.durable().clone();
-    b.partition.told(NodeId(3), Moment(1), clock, Moment(2));
+    b.partition.told(NodeId(3), Moment(1), firm(clock), Moment(2)).unwrap();
     b.change(|partition, transaction| partition.prune(transaction, &[NodeId(3)], 100));
     assert_eq!((b.partition.log_records(), b.partition.durable().count()), (0, 1));
 }
@@ -251,7 +258,7 @@ fn a_log_record_is_pruned_once_although_storage_still_shows_it() {
     a.put(&key("k"), "1");
     let clock = a.partition.durable().clone();
     a.put(&key("k"), "2");
-    a.partition.told(NodeId(2), Moment(1), clock, Moment(2));
+    a.partition.told(NodeId(2), Moment(1), firm(clock), Moment(2)).unwrap();
     let mut batch = Batch::default();
     let mut transaction = Transaction { rows: &a.memory, batch: &mut batch };
     let tickets = [0; 2].map(|_| a.partition.prune(&mut transaction, &[NodeId(2)], 100));
@@ -296,7 +303,7 @@ fn a_bound_needs_every_peer_and_counts_from_the_question() {
     let (mut a, mut b) = (Node::new(1), Node::new(2));
     let put = b.put(&key("k"), "v");
     let others = [NodeId(2)];
-    a.partition.told(NodeId(2), Moment(10), b.partition.durable().clone(), Moment(20));
+    a.partition.told(NodeId(2), Moment(10), firm(b.partition.durable().clone()), Moment(20)).unwrap();
     assert_eq!(a.partition.bound(&others, Moment(30)), None);
     a.change(|partition, transaction| partition.apply(transaction, &put)).unwrap();
     assert_eq!(a.partition.bound(&others, Moment(40)), Some(30));
@@ -367,11 +374,11 @@ fn a_record_is_in_its_segment_until_it_has_a_row_and_is_found_throughout() {
     };
     assert_eq!((found(&a), a.restarted().log_records()), (2, 2));
     // The first call only remembers what is durable.
-    assert_eq!(a.change(|partition, transaction| partition.spill(transaction)), None);
+    assert_eq!(a.change(|partition, transaction| partition.spill(transaction, 2)), None);
     let old = Table::Segment.row(&a.segments.newest().to_be_bytes());
     a.put(&key("third"), "3");
     let mut batch = Batch::default();
-    let ticket = a.partition.spill(&mut Transaction { rows: &a.memory, batch: &mut batch });
+    let ticket = a.partition.spill(&mut Transaction { rows: &a.memory, batch: &mut batch }, 2);
     assert_eq!(batch.rows.len(), 2);
     // Between the change and its commit storage has no row yet.
     assert_eq!(found(&a), 3);

@@ -124,6 +124,7 @@ impl Cluster {
     fn clean(&mut self) -> Result<(), Broken> {
         for place in 0..self.nodes.len() {
             for index in 0..self.shape.partitions {
+                self.settle_diverged(place, index)?;
                 let mut rounds = 0;
                 while self.prune(place, index, 7)? && rounds < CLEANING_MAX {
                     self.flush(place)?;
@@ -165,6 +166,7 @@ impl Cluster {
                 let leftovers = self.leftovers(place, index)?;
                 let partition = &self.nodes[place].partitions[index];
                 invariants::residue::check(partition, place, &leftovers)?;
+                invariants::diverged::check_rest(partition, place)?;
             }
         }
         self.check_restart()

@@ -5,12 +5,14 @@ use settle_core::codec::{Decode, Encode};
 use settle_core::dot::Epoch;
 use settle_core::partition::{
     Compared, Delta, FullPage, FullRequest, Have, LogAnswer, LogPage, Moment, PageLimits, Progress, Repair,
+    Told,
 };
 
 use crate::broken::Broken;
 use crate::invariants::durable;
 use crate::network::{Body, EchoAnswer, EchoRequest, Envelope};
 use crate::node::{Waiter, Waiting};
+use crate::shape::Durability;
 
 use super::Cluster;
 
@@ -292,8 +294,11 @@ impl Cluster {
         for (index, clock) in clocks.into_iter().enumerate() {
             match clock {
                 Some(bytes) => {
-                    let told = Clock::from_bytes(bytes)?;
-                    self.partition(place, index).told(id, asked, told, now);
+                    let firm = self.shape.durability == Durability::Always;
+                    let told = Told { clock: Clock::from_bytes(bytes)?, firm };
+                    self.partition(place, index)
+                        .told(id, asked, told, now)
+                        .map_err(|error| Broken::new("durable", format!("node {from}: {error}")))?;
                 }
                 None => self.partition(place, index).told_same(id, asked, now),
             }

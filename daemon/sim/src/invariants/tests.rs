@@ -224,3 +224,18 @@ fn the_last_value_vanishes_only_if_it_was_deleted() {
     assert!(!passes(&[Some("a"), Some("b")]) && !passes(&[None, Some("b")]));
     assert!(passes(&[Some("a"), None]) && passes(&[None, None]) && passes(&[]));
 }
+
+#[test]
+fn who_lacks_what_was_dropped_has_diverged_and_nobody_has_at_rest() {
+    let lacks: Clock = [dot(1)].into_iter().collect();
+    let passes = |lacks: &Clock, marked| diverged::check(lacks, marked, 0, 1).is_ok();
+    assert!(!passes(&lacks, false) && passes(&lacks, true) && passes(&Clock::new(), false));
+    let origin = Origin { node: NodeId(1), epoch: Epoch(1) };
+    let disk = SimDisk::new();
+    let open = || Partition::open(Oracle::partition_id(0), origin, &disk, Vec::new()).unwrap();
+    assert_eq!(diverged::check_rest(&open(), 0), Ok(()));
+    let mut mark = Batch::default();
+    mark.put(Table::Diverged.node_row(Oracle::partition_id(0), NodeId(2)), lacks.to_bytes());
+    disk.commit(&[mark], true).unwrap();
+    assert!(diverged::check_rest(&open(), 0).is_err());
+}

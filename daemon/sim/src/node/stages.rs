@@ -61,9 +61,9 @@ impl Node {
     /// # Errors
     /// [`Broken`] when storage fails.
     pub fn spill(&mut self) -> Result<(), Broken> {
-        let round = self.kept.round();
+        let (round, now) = (self.kept.round(), self.now);
         for index in 0..self.partitions.len() {
-            self.change(index, |partition, transaction| Ok(partition.spill(transaction)))?;
+            self.change(index, |partition, transaction| Ok(partition.spill(transaction, now)))?;
         }
         let batch = self.kept.finish(round);
         // Belongs to no partition: reported with a ticket that is reported before.
@@ -93,7 +93,7 @@ impl Node {
         let group: Vec<Change> = self.staged.drain(..count).collect();
         let (mut batches, tickets): (Vec<Batch>, Vec<_>) =
             group.into_iter().map(|change| (change.batch, (change.partition, change.ticket, 0))).unzip();
-        self.segments.seal(&mut batches);
+        self.segments.seal(&mut batches, self.now);
         self.disk.commit(&batches, sync)?;
         self.written.extend(tickets);
         if let Some((_, _, segment)) = self.written.back_mut() {

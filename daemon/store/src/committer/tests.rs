@@ -90,9 +90,16 @@ fn start<D: Disk + 'static>(
     let (failures, failed) = mpsc::channel();
     let on_commit = move |group| commits.send(group).unwrap();
     let on_failure = move |error| failures.send(error).unwrap();
-    let committer =
-        Committer::start(Arc::clone(disk), no_segments(), durability, queue_bytes_max, on_commit, on_failure)
-            .unwrap();
+    let committer = Committer::start(
+        Arc::clone(disk),
+        no_segments(),
+        || 0,
+        durability,
+        queue_bytes_max,
+        on_commit,
+        on_failure,
+    )
+    .unwrap();
     (committer, committed, failed)
 }
 
@@ -154,7 +161,8 @@ fn a_panic_in_a_callback_is_a_failure_too() {
     let on_commit = |_: Committed<u32>| panic!("expected by this test");
     let on_failure = move |error| failures.send(error).unwrap();
     let committer =
-        Committer::start(disk, no_segments(), Durability::Always, usize::MAX, on_commit, on_failure).unwrap();
+        Committer::start(disk, no_segments(), || 0, Durability::Always, usize::MAX, on_commit, on_failure)
+            .unwrap();
     committer.submit(batch("a"), 0).unwrap();
     assert!(matches!(failed.recv(), Ok(StorageError::Io(_))));
     assert!(matches!(committer.submit(batch("b"), 1), Err(Refused::Failed(_))));
