@@ -81,7 +81,8 @@ impl AdminApi {
     fn members(&self) -> Value {
         let node = &self.node;
         let config = node.config.load();
-        let layout = node.layout();
+        let routes = node.routes();
+        let replicas = node.partition_ids().map(|id| routes.of(id).replicas).max();
         let own = json!({
             "name": config.boot.node.name,
             "node_id": node.origin.node.to_string(),
@@ -112,7 +113,8 @@ impl AdminApi {
             "cluster": config.boot.cluster.name,
             "self": config.boot.node.name,
             "partitions": node.partition_count(),
-            "replicas": layout.replicas(),
+            "replicas": replicas,
+            "layout_version": node.layout_version().1,
             "members": std::iter::once(own).chain(others).collect::<Vec<_>>(),
         })
     }

@@ -1,5 +1,6 @@
 //! The client API: `/v1/kv/...` and `/v1/keys/...`.
 
+mod forward;
 mod keys;
 mod kv;
 mod metrics;
@@ -11,24 +12,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
+use settle_core::key::{Key, PartitionId};
 use settle_core::level::Level;
 use settle_service::admin::method_not_allowed;
-use settle_service::http::{Handler, Request, Response};
+use settle_service::http::{Handler, Request, Response, read_body};
 use settle_service::metrics::{MetricError, Metrics};
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::config::Config;
 use crate::node::Node;
 
+use forward::{Forward, Passed, path_of, was_forwarded};
 use metrics::{CallMetrics, Op};
 use params::{Params, asked_level, percent_decode};
 use paths::Route;
+
+/// The longest reply that is passed on.
+const REPLY_BYTES_MAX: usize = 64 << 20;
 
 /// Answers clients.
 pub(crate) struct Api {
     node: Arc<Node>,
     metrics: CallMetrics,
     in_progress: AtomicUsize,
+    forward: Forward,
 }
 
 /// A data call, taken apart as far as it could be.
@@ -44,7 +52,9 @@ struct Call<'a> {
 impl Api {
     pub(crate) fn new(node: Arc<Node>, metrics: &Metrics) -> Result<Self, MetricError> {
         let metrics = CallMetrics::register(metrics)?;
-        Ok(Self { node, metrics, in_progress: AtomicUsize::new(0) })
+        // Whatever a replica may answer: a value, or all siblings of a key in their JSON form.
+        let forward = Forward::new(REPLY_BYTES_MAX);
+        Ok(Self { node, metrics, in_progress: AtomicUsize::new(0), forward })
     }
 
     async fn route(&self, request: Request) -> Response {
@@ -107,11 +117,37 @@ impl Api {
         let Some(bucket) = config.boot.bucket(call.bucket) else {
             return problem::unknown_bucket(call.bucket);
         };
+        if let Some(refused) = kv::check_key(&self.node, &key).filter(|_| call.op != Op::Keys) {
+            return refused;
+        }
+        let id = Key::new(&bucket.name, &key).partition(self.node.partition_count());
+        let elsewhere = {
+            let routes = self.node.routes();
+            routes.of(id).replicas > 0 && !routes.of(id).own
+        };
+        if elsewhere && call.op != Op::Keys && !params.own && !was_forwarded(request.headers()) {
+            return self.pass(id, kv::deadline(&self.node, &params), request).await;
+        }
         match call.op {
-            Op::Keys => keys::list(&self.node, &bucket.name, &params),
+            Op::Keys => keys::list(&self.node, &self.forward, &bucket.name, &params, &request).await,
             Op::Get => kv::get(&self.node, bucket, &key, call.level, &params).await,
             Op::Put | Op::Delete => kv::write(&self.node, bucket, &key, call.level, &params, request).await,
         }
+    }
+}
+
+impl Api {
+    /// Passes a call on to a replica of its key.
+    async fn pass(&self, partition: PartitionId, deadline: Instant, request: Request) -> Response {
+        let (head, body) = request.into_parts();
+        let limit = self.node.config.load().live.limits.value_bytes;
+        let body = match read_body(body, limit, kv::left(deadline)).await {
+            Ok(body) => body,
+            Err(error) => return error.into_response(),
+        };
+        let path = path_of(&head.uri);
+        let (method, headers) = (head.method, &head.headers);
+        self.forward.pass(&self.node, Passed { partition, method, path, headers, body, deadline }).await
     }
 }
 

@@ -5,12 +5,14 @@
 
 pub(crate) mod commit;
 pub(crate) mod gather;
+pub(crate) mod layout;
 pub(crate) mod members;
 mod nearest;
 pub(crate) mod pace;
 pub(crate) mod quorum;
 mod read;
 mod repair;
+pub(crate) mod route;
 mod status;
 mod write;
 
@@ -18,12 +20,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use arc_swap::ArcSwap;
-use settle_core::dot::{NodeId, Origin};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use settle_core::dot::Origin;
 use settle_core::hlc::{Hlc, HybridClock};
 use settle_core::key::PartitionId;
 use settle_core::layout::Layout;
 use settle_core::partition::{Moment, Partition, Ticket, Transaction};
+use settle_core::roster::Roster;
 use settle_core::segment::{Kept, Records};
 use settle_core::storage::{Batch, StorageError};
 use settle_service::admin::Readiness;
@@ -38,6 +41,7 @@ use crate::peer::Peer;
 
 use commit::{Staged, Waiter};
 use pace::Pace;
+use route::Routes;
 
 pub(crate) use read::{ReadError, ReadRequest};
 pub(crate) use write::{WriteError, WriteRequest};
@@ -70,7 +74,11 @@ pub(crate) struct Node {
     /// Rises with every change of any durable clock; see [`crate::worker::echo`].
     tick: AtomicU64,
     hybrid: Mutex<HybridClock>,
-    layout: ArcSwap<Layout>,
+    roster: ArcSwap<Roster>,
+    /// `None` until the cluster is born.
+    layout: ArcSwapOption<Layout>,
+    /// Follows from `layout` and `peers`.
+    routes: ArcSwap<Routes>,
     /// The partitions that a full exchange is filling; see [`Node::begin_full`].
     filling: Mutex<BTreeSet<PartitionId>>,
     /// How many more repairs may go on in the background; see [`mod@repair`].
@@ -107,7 +115,8 @@ pub(crate) struct Parts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) committer: Committer<Staged>,
     pub(crate) steady: Steady,
-    pub(crate) layout: Layout,
+    pub(crate) roster: Roster,
+    pub(crate) layout: Option<Layout>,
     /// The records in log segments, and which segments they are.
     pub(crate) logged: Records,
     pub(crate) kept: Kept,
@@ -134,7 +143,7 @@ impl Node {
             partition.set_secret(secret);
             partitions.push(Mutex::new(partition));
         }
-        Ok(Self {
+        let node = Self {
             config: parts.config,
             origin: parts.origin,
             started: clock::now(),
@@ -148,14 +157,18 @@ impl Node {
             // Never 0: an echo since 0 asks for everything.
             tick: AtomicU64::new(1),
             hybrid: Mutex::new(HybridClock::default()),
-            layout: ArcSwap::from_pointee(parts.layout),
+            roster: ArcSwap::from_pointee(parts.roster),
+            layout: ArcSwapOption::from(parts.layout.map(Arc::new)),
+            routes: ArcSwap::from_pointee(Routes::default()),
             filling: Mutex::default(),
             repairing: Arc::new(Semaphore::new(repair::BACKGROUND_MAX)),
             pace: Pace::default(),
             admitting: Mutex::new(()),
             peers: ArcSwap::from_pointee(Vec::new()),
             must_stop: OnceLock::new(),
-        })
+        };
+        node.reroute();
+        Ok(node)
     }
 
     /// How many partitions the cluster has.
@@ -246,19 +259,14 @@ impl Node {
         }
     }
 
-    /// The nodes that hold the data.
-    pub(crate) fn layout(&self) -> Arc<Layout> {
-        self.layout.load_full()
+    /// The nodes that were heard of.
+    pub(crate) fn roster(&self) -> Arc<Roster> {
+        self.roster.load_full()
     }
 
     /// The other nodes, whether reachable or not.
     pub(crate) fn peers(&self) -> arc_swap::Guard<Arc<Vec<Arc<Peer>>>> {
         self.peers.load()
-    }
-
-    /// The other nodes' identities.
-    pub(crate) fn others(&self) -> Vec<NodeId> {
-        self.peers().iter().map(|peer| peer.node).collect()
     }
 
     /// Says that this process must not run on; the first reason counts. Whoever says so triggers the shutdown.

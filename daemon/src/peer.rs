@@ -9,15 +9,16 @@ pub(crate) mod link;
 pub(crate) mod listen;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use settle_core::dot::{Epoch, NodeId, Origin};
-use settle_core::key::PartitionId;
-use settle_core::layout::Member;
 use settle_core::partition::Moment;
+use settle_core::placement::Host;
+use settle_core::roster::Member;
 use settle_wire::hello::DeclaredBucket;
 use settle_wire::link::Link;
 use tokio::sync::Notify;
@@ -61,7 +62,7 @@ pub(crate) struct Peer {
     pub(crate) behind: Notify,
 }
 
-/// Where others reach a node, as it told in its handshake.
+/// Where a node is and where others reach it, as it told in its handshake.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Contact {
     /// For clients.
@@ -70,6 +71,10 @@ pub(crate) struct Contact {
     pub(crate) admin: String,
     /// For other nodes.
     pub(crate) peer: String,
+    /// The datacenter that it is in.
+    pub(crate) datacenter: String,
+    /// The zone of that datacenter.
+    pub(crate) zone: String,
 }
 
 impl Peer {
@@ -167,6 +172,19 @@ impl Peer {
         }
     }
 
+    /// What placement is to know of it.
+    pub(crate) fn host(&self) -> Host {
+        let contact = self.contact();
+        Host {
+            node: self.node,
+            name: self.name.clone(),
+            datacenter: contact.datacenter.clone(),
+            zone: contact.zone.clone(),
+            weight: NonZeroU32::MIN,
+            holds_data: true,
+        }
+    }
+
     /// Where others reach it.
     pub(crate) fn contact(&self) -> Arc<Contact> {
         self.contact.load_full()
@@ -177,12 +195,6 @@ impl Node {
     /// How long a peer may be silent before it counts as down.
     pub(crate) fn silence_max(&self) -> Duration {
         SILENCE_MIN.max(self.config.load().live.echo_interval * 5)
-    }
-
-    /// The other nodes that hold replicas of a partition, whether reachable or not.
-    pub(crate) fn partners(&self, _id: PartitionId) -> arc_swap::Guard<Arc<Vec<Arc<Peer>>>> {
-        // Full replication is all that this version knows.
-        self.peers()
     }
 
     /// The other nodes that do not answer at present.

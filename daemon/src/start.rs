@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use settle_core::layout::Member;
+use settle_core::roster::Member;
 use settle_core::storage::StorageError;
 use settle_service::admin::{Admin, Readiness};
 use settle_service::http::{BindError, Bound, Limits, bind};
@@ -31,8 +31,9 @@ use crate::node::commit::{Staged, drive};
 use crate::node::{Node, part};
 use crate::peer::{self, Peer, link, listen};
 use crate::watched::{watched, watched_or};
+use crate::worker::birth::OwnAddress;
 use crate::worker::gossip::{self, Gossip, Seen, Tuning};
-use crate::worker::{anti_entropy, echo, upkeep};
+use crate::worker::{anti_entropy, birth, echo, upkeep};
 
 use open::{open_data, open_node};
 
@@ -239,7 +240,8 @@ async fn serve(
     for peer in known {
         follow(node, peer, &hello, shutdown, &end_back);
     }
-    let (seen, gossiping) = start_gossip(node, sockets.gossip, identity, &advertised, &end_back).await?;
+    let (seen, own, gossiping) = start_gossip(node, sockets.gossip, identity, &advertised, &end_back).await?;
+    back.add("birth", spawn(node, "birth", birth::run(Arc::clone(node), own, end_back.clone())));
     back.add("gossip", gossiping);
     let members = members(Arc::clone(node), seen, hello, [shutdown.clone(), end_back.clone()]);
     back.add("members", spawn(node, "members", members));
@@ -285,6 +287,8 @@ fn hello(node: &Node, identity: &Identity, advertised: &Advertised) -> Hello {
         peer: advertised.peer.clone(),
         fence: 0,
         buckets: peer::buckets::declared(&node.config.load().boot.buckets),
+        datacenter: node.config.load().boot.node.datacenter.clone(),
+        zone: node.config.load().boot.node.zone.clone(),
     }
 }
 
@@ -295,7 +299,7 @@ async fn start_gossip(
     identity: &Identity,
     advertised: &Advertised,
     shutdown: &Shutdown,
-) -> Result<(watch::Receiver<Arc<Vec<Seen>>>, JoinHandle<()>), RunError> {
+) -> Result<(watch::Receiver<Arc<Vec<Seen>>>, OwnAddress, JoinHandle<()>), RunError> {
     let mut resolved = tokio::net::lookup_host(&advertised.peer).await?;
     let peer = resolved.next().ok_or_else(|| {
         std::io::Error::other(format!("advertise.peer: {} has no address", advertised.peer))
@@ -309,7 +313,8 @@ async fn start_gossip(
     };
     let seeds = node.config.load().boot.cluster.seeds.clone();
     let (seen, gossip) = Gossip::start(socket, &own, seeds, &Tuning::default(), shutdown.clone());
-    Ok((seen, spawn(node, "gossip", gossip)))
+    let own = OwnAddress { told: advertised.peer.clone(), resolved: peer };
+    Ok((seen, own, spawn(node, "gossip", gossip)))
 }
 
 /// Admits the nodes that gossip tells of, and follows them until `shutdown`; `stop` ends the process.

@@ -1,6 +1,7 @@
 //! Background work, one kind per file.
 
 pub(crate) mod anti_entropy;
+pub(crate) mod birth;
 pub(crate) mod echo;
 pub mod gossip;
 pub(crate) mod upkeep;

@@ -1,141 +1,204 @@
-//! Which nodes hold which partition.
+//! Which nodes hold which partition, as the cluster has decided it.
 //!
-//! This version knows full replication only: every node holds every partition.
+//! A cluster is born once, with layout 1; every later one follows from its predecessor. Where each partition lies is
+//! computed ([`crate::placement`]); what is decided, stored and told is the result.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_u64, put_varint};
 use crate::dot::NodeId;
+use crate::key::PartitionId;
+use crate::placement::{Assignment, Host, PlacementError, Replication, Summary, place};
 
-/// A node of the layout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Its identity.
-    pub node: NodeId,
-    /// Its stable name.
-    pub name: String,
-}
-
-/// The nodes that hold the data. A node once in it stays until it is removed, dead or alive.
+/// A decided layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// How many nodes the cluster is meant to have at the least; quorums are counted over no fewer.
-    pub expect: usize,
+    /// Drawn when the cluster was born: tells two clusters of one name apart.
+    pub birth: u64,
+    /// Rises by one with every change; 1 at birth.
+    pub version: u64,
     /// Sorted by identity.
-    members: Vec<Member>,
+    hosts: Vec<Host>,
+    replication: Replication,
+    assignment: Assignment,
 }
 
-/// Why a node cannot be a member.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "node {joining} calls itself {name:?}, but that name belongs to node {known}; give it another node.name, \
-     or start it with the data directory of the node it replaces"
-)]
-pub struct NameTaken {
-    /// The node that was refused.
-    pub joining: NodeId,
-    /// The name that both claim.
-    pub name: String,
-    /// The member that has the name.
-    pub known: NodeId,
+/// What to make of a layout that another node tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It is this node's own, or older.
+    Known,
+    /// It is to be adopted.
+    Newer,
+    /// It is that of another cluster: both were born separately and must never mix.
+    Stranger,
 }
 
 impl Layout {
-    /// A layout without members.
-    #[must_use]
-    pub const fn new(expect: usize) -> Self {
-        Self { expect, members: Vec::new() }
-    }
-
-    /// Adds a member, and says whether it was new.
+    /// The first layout of a cluster.
     ///
     /// # Errors
-    /// [`NameTaken`] when another node has the name already.
-    pub fn admit(&mut self, member: Member) -> Result<bool, NameTaken> {
-        let taken = self.members.iter().find(|known| known.name == member.name && known.node != member.node);
-        if let Some(known) = taken {
-            return Err(NameTaken { joining: member.node, name: member.name, known: known.node });
+    /// [`PlacementError`] when the nodes cannot hold anything.
+    pub fn born(
+        birth: u64,
+        hosts: Vec<Host>,
+        replication: Replication,
+        partitions: u32,
+    ) -> Result<(Self, Summary), PlacementError> {
+        let (assignment, summary) = place(&hosts, &replication, partitions, None)?;
+        let mut layout = Self { birth, version: 1, hosts, replication, assignment };
+        layout.hosts.sort_by_key(|host| host.node);
+        Ok((layout, summary))
+    }
+
+    /// The nodes, sorted by identity.
+    #[must_use]
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The node with this identity.
+    #[must_use]
+    pub fn host(&self, node: NodeId) -> Option<&Host> {
+        let index = self.hosts.binary_search_by_key(&node, |host| host.node).ok()?;
+        self.hosts.get(index)
+    }
+
+    /// How many replicas were asked for.
+    #[must_use]
+    pub const fn replication(&self) -> &Replication {
+        &self.replication
+    }
+
+    /// The number of partitions.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        self.assignment.partitions()
+    }
+
+    /// The replicas of a partition, the preferred coordinator first.
+    pub fn replicas(&self, partition: PartitionId) -> impl Iterator<Item = NodeId> + '_ {
+        self.assignment.replicas(partition)
+    }
+
+    /// Whether a node is a replica of a partition.
+    #[must_use]
+    pub fn holds(&self, node: NodeId, partition: PartitionId) -> bool {
+        self.assignment.holds(node, partition)
+    }
+
+    /// What a node with the layout `own`, if it has one, makes of this one.
+    #[must_use]
+    pub fn told_to(&self, own: Option<&Self>) -> Told {
+        match own {
+            None => Told::Newer,
+            Some(own) if own.birth != self.birth => Told::Stranger,
+            Some(own) if own.version >= self.version => Told::Known,
+            Some(_) => Told::Newer,
         }
-        match self.members.binary_search_by_key(&member.node, |known| known.node) {
-            Ok(_) => Ok(false),
-            Err(index) => {
-                self.members.insert(index, member);
-                Ok(true)
-            }
-        }
-    }
-
-    /// The members, sorted by identity.
-    #[must_use]
-    pub fn members(&self) -> &[Member] {
-        &self.members
-    }
-
-    /// How many replicas each partition has, counting those that are expected but not known yet.
-    #[must_use]
-    pub fn replicas(&self) -> usize {
-        self.members.len().max(self.expect)
-    }
-
-    /// Whether every expected replica is known: before that, nothing may be forgotten on the ground that all have it.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.members.len() >= self.expect
-    }
-
-    /// The member with this name.
-    #[must_use]
-    pub fn by_name(&self, name: &str) -> Option<&Member> {
-        self.members.iter().find(|member| member.name == name)
-    }
-
-    /// The member with this identity.
-    #[must_use]
-    pub fn by_node(&self, node: NodeId) -> Option<&Member> {
-        self.members.iter().find(|member| member.node == node)
     }
 }
 
+/// The format of a stored or told layout.
 const LAYOUT_VERSION: u8 = 1;
 
 impl Encode for Layout {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(LAYOUT_VERSION);
-        put_varint(out, self.expect as u64);
-        put_varint(out, self.members.len() as u64);
-        for member in &self.members {
-            put_u64(out, member.node.0);
-            put_bytes(out, member.name.as_bytes());
-        }
+        put_u64(out, self.birth);
+        put_varint(out, self.version);
+        put_varint(out, self.hosts.len() as u64);
+        self.hosts.iter().for_each(|host| put_host(out, host));
+        put_replication(out, &self.replication);
+        self.assignment.encode(out);
     }
 }
 
 impl Decode for Layout {
     fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
         input.version("layout", LAYOUT_VERSION)?;
-        let expect = usize::try_from(input.varint()?).map_err(|_| DecodeError::Invalid("layout: expect"))?;
-        let mut layout = Self::new(expect);
-        for _ in 0..input.count(9)? {
-            let node = NodeId(input.u64()?);
-            let name = String::from_utf8(input.bytes()?.to_vec());
-            let name = name.map_err(|_| DecodeError::Invalid("layout: name"))?;
-            layout.admit(Member { node, name }).map_err(|_| DecodeError::Invalid("layout: names"))?;
+        let (birth, version) = (input.u64()?, input.varint()?);
+        let count = input.count(HOST_BYTES_MIN)?;
+        // In memory each is several times larger: growing costs what really arrives.
+        let mut hosts: Vec<Host> = Vec::with_capacity(count.min(64));
+        for _ in 0..count {
+            let host = host(input)?;
+            if hosts.last().is_some_and(|last| last.node >= host.node) {
+                return Err(DecodeError::Invalid("layout: nodes out of order"));
+            }
+            hosts.push(host);
+        }
+        let layout = Self {
+            birth,
+            version,
+            hosts,
+            replication: replication(input)?,
+            assignment: Assignment::decode(input)?,
+        };
+        if !layout.assignment.nodes().iter().all(|node| layout.host(*node).is_some()) {
+            return Err(DecodeError::Invalid("layout: a partition lies on a node that is not listed"));
         }
         Ok(layout)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// An identity, three texts, a weight and a flag.
+const HOST_BYTES_MIN: usize = 13;
 
-    #[test]
-    fn a_name_belongs_to_one_node() {
-        let mut layout = Layout::new(3);
-        let member = |node, name: &str| Member { node: NodeId(node), name: name.into() };
-        assert_eq!(layout.admit(member(2, "b")), Ok(true));
-        assert_eq!(layout.admit(member(1, "a")), Ok(true));
-        assert_eq!(layout.admit(member(2, "b")), Ok(false));
-        assert!(layout.admit(member(3, "a")).is_err());
-        assert_eq!((layout.replicas(), layout.is_complete()), (3, false));
-        assert_eq!(Layout::from_bytes(layout.to_bytes()), Ok(layout));
+fn put_host(out: &mut Vec<u8>, host: &Host) {
+    put_u64(out, host.node.0);
+    for text in [&host.name, &host.datacenter, &host.zone] {
+        put_bytes(out, text.as_bytes());
+    }
+    put_varint(out, u64::from(host.weight.get()));
+    out.push(u8::from(host.holds_data));
+}
+
+fn host(input: &mut Reader) -> Result<Host, DecodeError> {
+    let node = NodeId(input.u64()?);
+    let [name, datacenter, zone] = [text(input)?, text(input)?, text(input)?];
+    let weight = u32::try_from(input.varint()?).ok().and_then(NonZeroU32::new);
+    let weight = weight.ok_or(DecodeError::Invalid("layout: a weight is 1 or more"))?;
+    Ok(Host { node, name, datacenter, zone, weight, holds_data: input.u8()? != 0 })
+}
+
+/// A number for all datacenters is a table without names behind it.
+fn put_replication(out: &mut Vec<u8>, replication: &Replication) {
+    match replication {
+        Replication::Everywhere(replicas) => {
+            put_varint(out, 0);
+            put_varint(out, *replicas as u64);
+        }
+        Replication::PerDatacenter(table) => {
+            put_varint(out, 1 + table.len() as u64);
+            for (datacenter, replicas) in table {
+                put_bytes(out, datacenter.as_bytes());
+                put_varint(out, *replicas as u64);
+            }
+        }
     }
 }
+
+fn replication(input: &mut Reader) -> Result<Replication, DecodeError> {
+    let number = |input: &mut Reader| {
+        usize::try_from(input.varint()?).map_err(|_| DecodeError::Invalid("layout: replication"))
+    };
+    let Some(length) = input.varint()?.checked_sub(1) else {
+        return Ok(Replication::Everywhere(number(input)?));
+    };
+    let mut table = BTreeMap::new();
+    for _ in 0..length {
+        // Ends with the input at the latest.
+        table.insert(text(input)?, number(input)?);
+    }
+    Ok(Replication::PerDatacenter(table))
+}
+
+fn text(input: &mut Reader) -> Result<String, DecodeError> {
+    let bytes = input.bytes()?.to_vec();
+    String::from_utf8(bytes).map_err(|_| DecodeError::Invalid("layout: a name is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests;

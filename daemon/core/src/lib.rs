@@ -23,6 +23,7 @@ pub mod partition;
 pub mod placement;
 pub mod plant;
 pub mod reading;
+pub mod roster;
 pub mod segment;
 pub mod storage;
 pub mod value;

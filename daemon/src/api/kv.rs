@@ -38,12 +38,12 @@ pub(super) async fn get(
     level: Level,
     params: &Params,
 ) -> Response {
-    if let Some(refused) = check_key(node, key) {
-        return refused;
-    }
     let key = Key::new(&bucket.name, key);
     let deadline = deadline(node, params);
     let outcome = if params.own {
+        if let Err(unavailable) = node.require_own(key.partition(node.partition_count())) {
+            return problem::unavailable(&unavailable);
+        }
         node.held(&key).map_err(Into::into).map(|held| {
             let context = node.client_context(&key, &held);
             (held.entry, context)
@@ -67,9 +67,6 @@ pub(super) async fn write(
     params: &Params,
     request: Request,
 ) -> Response {
-    if let Some(refused) = check_key(node, key) {
-        return refused;
-    }
     let context = match context(request.headers()) {
         Ok(context) => context,
         Err(reason) => return problem::bad_request(reason),
@@ -94,7 +91,8 @@ pub(super) async fn write(
     }
 }
 
-fn check_key(node: &Node, key: &[u8]) -> Option<Response> {
+/// Refuses a key that no bucket takes.
+pub(super) fn check_key(node: &Node, key: &[u8]) -> Option<Response> {
     let limit = node.config.load().live.limits.key_bytes;
     if key.is_empty() {
         return Some(problem::bad_request("the key is empty"));
@@ -102,11 +100,13 @@ fn check_key(node: &Node, key: &[u8]) -> Option<Response> {
     (key.len() > limit).then(|| problem::too_large("key", key.len(), "limits.key_bytes", limit))
 }
 
-fn deadline(node: &Node, params: &Params) -> Instant {
+/// When the answer to a call is due.
+pub(super) fn deadline(node: &Node, params: &Params) -> Instant {
     Instant::now() + params.timeout.unwrap_or_else(|| node.config.load().live.consistency.timeout)
 }
 
-fn left(deadline: Instant) -> Duration {
+/// How long is left until then.
+pub(super) fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 

@@ -53,7 +53,7 @@ fn retry_later(problem: Problem) -> Response {
     problem.header(RETRY_AFTER, HeaderValue::from_static("1")).into_response()
 }
 
-fn unavailable(error: &Unavailable) -> Response {
+pub(super) fn unavailable(error: &Unavailable) -> Response {
     let detail = error.to_string();
     match error {
         Unavailable::TooFew { needed, alive } => retry_later(
@@ -62,13 +62,22 @@ fn unavailable(error: &Unavailable) -> Response {
                 .member("needed", *needed)
                 .member("alive", *alive),
         ),
-        Unavailable::Alone { .. } => retry_later(
+        Unavailable::NotReplica => Problem::new("not-a-replica", 421, "This node does not hold the key")
+            .detail(detail)
+            .into_response(),
+        Unavailable::NotBorn(_) => retry_later(
             Problem::new("not-joined", 503, "The node has not joined its cluster yet").detail(detail),
         ),
         Unavailable::Late { .. } => {
             late(Problem::new("deadline", 504, "The deadline passed").detail(detail), false)
         }
     }
+}
+
+/// 504: a write went to a replica, and no answer came back.
+pub(super) fn lost(replica: &str, reason: &str) -> Response {
+    let detail = format!("the write was passed on to node {replica}, and no answer came back: {reason}");
+    late(Problem::new("deadline", 504, "The deadline passed").detail(detail), true)
 }
 
 fn late(problem: Problem, may_take_effect: bool) -> Response {

@@ -6,13 +6,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use settle_core::dot::NodeId;
 use settle_core::key::PartitionId;
+use settle_core::level::Level;
 use settle_wire::message::{Answer, Question};
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock;
 use crate::peer::Peer;
 
-use super::Node;
+use super::{Node, part};
 
 /// Not enough replicas answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,14 +26,12 @@ pub(crate) enum Unavailable {
         /// How many are alive, this node included.
         alive: usize,
     },
-    /// This node has not met the cluster yet: what it took in might never reach anybody.
-    #[error("only {known} of {expect} expected nodes were ever met (cluster.expect, cluster.seeds)")]
-    Alone {
-        /// How many are known, this one included.
-        known: usize,
-        /// How many are expected at birth.
-        expect: usize,
-    },
+    /// This node does not know the cluster's layout yet: what it took in might never reach anybody.
+    #[error("this node does not know its cluster's layout yet: {0}")]
+    NotBorn(String),
+    /// Another node was asked, or the layout has just changed.
+    #[error("this node is no replica of the key")]
+    NotReplica,
     /// The deadline passed, or peers failed.
     #[error("{answered} of {needed} replicas answered in time")]
     Late {
@@ -44,19 +43,36 @@ pub(crate) enum Unavailable {
 }
 
 impl Node {
-    /// Fails fast when this node never met its cluster, or fewer than `needed` replicas, itself included, are alive.
-    pub(super) fn require_alive(&self, id: PartitionId, needed: usize) -> Result<(), Unavailable> {
-        let layout = self.layout();
-        if !layout.is_complete() {
-            return Err(Unavailable::Alone { known: layout.members().len(), expect: layout.expect });
+    /// Fails when this node is no replica of a partition, or does not know.
+    pub(crate) fn require_own(&self, id: PartitionId) -> Result<(), Unavailable> {
+        let routes = self.routes();
+        match routes.of(id) {
+            route if route.own => Ok(()),
+            route if route.replicas > 0 => Err(Unavailable::NotReplica),
+            _ => Err(self.not_born()),
         }
+    }
+
+    /// What this node waits for, as `/readyz` says it.
+    pub(crate) fn not_born(&self) -> Unavailable {
+        let reasons = self.readiness.reasons();
+        let reason = reasons.into_iter().find(|(part, _)| part == part::LAYOUT).map(|(_, reason)| reason);
+        Unavailable::NotBorn(reason.unwrap_or_else(|| "it has just been made".to_owned()))
+    }
+
+    /// How many replicas of a partition a level needs. Fails fast when this node does not know the layout, is no
+    /// replica, or sees fewer alive.
+    pub(super) fn require(&self, id: PartitionId, level: Level) -> Result<usize, Unavailable> {
+        self.require_own(id)?;
+        let routes = self.routes();
+        let route = routes.of(id);
+        let needed = level.needed(route.replicas);
         if needed <= 1 {
-            return Ok(());
+            return Ok(needed);
         }
-        let now = clock::now();
-        let silence = self.silence_max();
-        let alive = 1 + self.partners(id).iter().filter(|peer| peer.is_up(now, silence)).count();
-        if alive < needed { Err(Unavailable::TooFew { needed, alive }) } else { Ok(()) }
+        let (now, silence) = (clock::now(), self.silence_max());
+        let alive = 1 + route.partners.iter().filter(|peer| peer.is_up(now, silence)).count();
+        if alive < needed { Err(Unavailable::TooFew { needed, alive }) } else { Ok(needed) }
     }
 }
 

@@ -23,7 +23,7 @@ const SILENT: Duration = Duration::from_secs(1);
 
 impl Node {
     /// The other replicas of a partition that answer at present, in the order in which to ask them.
-    pub(super) fn nearest(&self, id: PartitionId) -> Vec<Arc<Peer>> {
+    pub(crate) fn nearest(&self, id: PartitionId) -> Vec<Arc<Peer>> {
         let now = clock::now();
         let echoes_due = self.config.load().live.echo_interval * ECHOES_DUE_MAX;
         let silence_max = self.silence_max();
@@ -33,8 +33,8 @@ impl Node {
             let behind = partition.as_ref().is_some_and(|partition| partition.is_far_behind(peer.node));
             distance(round_trip, behind, !peer.is_up(now, echoes_due + round_trip))
         };
-        let partners = self.partners(id);
-        let up = partners.iter().filter(|peer| peer.is_up(now, silence_max));
+        let routes = self.routes();
+        let up = routes.of(id).partners.iter().filter(|peer| peer.is_up(now, silence_max));
         let mut up: Vec<(Duration, Arc<Peer>)> = up.map(|peer| (distance(peer), Arc::clone(peer))).collect();
         up.sort_by_key(|(distance, _)| *distance);
         up.into_iter().map(|(_, peer)| peer).collect()

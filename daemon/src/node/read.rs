@@ -61,9 +61,8 @@ impl Node {
     /// Reads at a level.
     pub(crate) async fn read(self: &Arc<Self>, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
         let ReadRequest { key, level, deadline } = request;
-        let needed = level.needed(self.layout.load().replicas());
         let partition = key.partition(self.partition_count());
-        self.require_alive(partition, needed)?;
+        let needed = self.require(partition, level)?;
         let mut held = self.held(&key)?;
         if needed > 1 {
             let reading = Reading::new(held);
@@ -107,7 +106,8 @@ impl Node {
     /// The siblings' dots and the explicit context, always; of the clock, what concerns the replicas' present lives.
     pub(crate) fn client_context(&self, key: &Key, held: &Held) -> ClientContext {
         let Held { entry, clock } = held;
-        let mut replicas = self.others();
+        let routes = self.routes();
+        let mut replicas = routes.of(key.partition(self.partition_count())).others();
         replicas.push(self.origin.node);
         let mut covered = clock.newest_of(&replicas);
         covered.join(&entry.context);

@@ -62,7 +62,8 @@ impl Node {
                 let now = clock::now();
                 let (mut oldest, mut missing) = (Some(now), Some(0));
                 let (mut hints, mut logged, mut diverged) = (0, None, 0);
-                for id in self.partition_ids() {
+                let routes = self.routes();
+                for id in self.partition_ids().filter(|id| routes.of(*id).is_shared_with(peer.node)) {
                     let Some(mut partition) = self.partition(id) else { continue };
                     oldest = oldest.zip(partition.proof(peer.node, now)).map(|(a, b)| a.min(b));
                     missing = missing.zip(partition.missing_from(peer.node)).map(|(sum, more)| sum + more);
@@ -94,7 +95,8 @@ impl Node {
     pub(crate) fn totals(&self) -> Totals {
         let mut totals =
             Totals { keys: Some(0), storage_bytes: self.engine.size_bytes(), ..Totals::default() };
-        for id in self.partition_ids() {
+        let routes = self.routes();
+        for id in self.partition_ids().filter(|id| routes.of(*id).own) {
             let Some(partition) = self.partition(id) else { continue };
             totals.partitions += 1;
             let diverged = partition.diverged().next().is_some();

@@ -85,8 +85,7 @@ impl Node {
         let id = request.key.partition(self.partition_count());
         let hash = request.key.hash();
         self.check_context(id, hash, &request.context)?;
-        let needed = request.level.needed(self.layout.load().replicas());
-        self.require_alive(id, needed)?;
+        let needed = self.require(id, request.level)?;
         self.observe(request.context.stamp);
         let mut context = request.context.clock.clone();
         if needed > 1 && request.resolver == Resolver::Lww {
@@ -118,9 +117,9 @@ impl Node {
         if context.key != Some(key) {
             return Err(WriteError::Context("it was read under another key"));
         }
-        let layout = self.layout();
+        let roster = self.roster();
         for origin in context.clock.origins() {
-            if layout.by_node(origin.node).is_none() {
+            if roster.by_node(origin.node).is_none() {
                 return Err(WriteError::Context("it names writes of a node that is no member"));
             }
             let heard_of = self.partition(id).map_or(0, |partition| partition.heard_of(origin));
@@ -192,7 +191,7 @@ impl Node {
     /// Sends a staged write to every peer that is connected; the log keeps it for the others.
     fn send(&self, id: PartitionId, written: &Written, quorum: &Arc<Quorum>) {
         let encoded = written.delta.to_bytes();
-        for peer in self.partners(id).iter() {
+        for peer in &self.routes().of(id).partners {
             if let Some(link) = peer.link() {
                 let sent = link.send_delta(id, &encoded, Some(PeerAck(Arc::clone(quorum))));
                 if sent.is_err() {

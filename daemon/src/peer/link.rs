@@ -66,7 +66,13 @@ async fn connect(node: &Node, peer: &Peer, hello: &Hello) -> Result<Arc<super::P
     if peer.met(theirs.origin.epoch).is_err() {
         return Err(None);
     }
-    let contact = Contact { api: theirs.api, admin: theirs.admin, peer: theirs.peer };
+    let contact = Contact {
+        api: theirs.api,
+        admin: theirs.admin,
+        peer: theirs.peer,
+        datacenter: theirs.datacenter,
+        zone: theirs.zone,
+    };
     for partition in node.partition_ids() {
         // Whatever it told in an earlier life or connection may not hold any more.
         if let Some(mut partition) = node.partition(partition) {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use settle_core::clock::Clock;
+use settle_core::dot::NodeId;
 use settle_core::key::{Key, PartitionId};
-use settle_core::layout::{Member, NameTaken};
 use settle_core::partition::{Collected, Compared, Delta, Have, LogAnswer, PageLimits, Repair};
+use settle_core::roster::{Member, NameTaken};
 use settle_core::storage::StorageError;
 use settle_service::calm::Calm;
 use settle_service::shutdown::Shutdown;
@@ -61,7 +62,7 @@ impl Service for PeerService {
                         return;
                     }
                 }
-                Request::Ask { id, question } => self.ask(id, question, replies),
+                Request::Ask { id, question } => self.ask(peer.origin.node, id, question, replies),
             }
         }
     }
@@ -89,7 +90,17 @@ impl PeerService {
         Ok(())
     }
 
-    fn ask(&self, id: u64, question: Question, replies: &Arc<Replies>) {
+    /// Refuses what concerns a partition that this node does not hold. Before it knows the layout it takes everything:
+    /// others may know already that it holds the partition.
+    fn check_own(&self, id: PartitionId) -> Result<(), String> {
+        let routes = self.0.routes();
+        if routes.of(id).replicas == 0 || routes.of(id).own {
+            return Ok(());
+        }
+        Err(format!("this node does not hold partition {}", id.0))
+    }
+
+    fn ask(&self, asker: NodeId, id: u64, question: Question, replies: &Arc<Replies>) {
         let answer = match question {
             Question::Compare { partition, key, have } => {
                 self.compare(partition, &key, &have).map(Answer::Compared)
@@ -101,7 +112,8 @@ impl PeerService {
                 Ok(()) => return,
                 Err(reason) => Ok(Answer::Failed(reason)),
             },
-            Question::Echo { since } => Ok(Answer::Echo(self.echo(since))),
+            Question::Echo { since } => Ok(Answer::Echo(self.echo(asker, since))),
+            Question::Layout => Ok(Answer::Layout(self.0.layout().as_deref().cloned())),
             page @ (Question::PullLog { .. } | Question::PullFull { .. }) => {
                 // Pages read many rows: not on the connection's task, which deltas wait for.
                 let node = Arc::clone(&self.0);
@@ -118,6 +130,7 @@ impl PeerService {
     }
 
     fn collect(&self, id: PartitionId, key: &Key, known: &Clock) -> Result<Collected, StorageError> {
+        self.check_key(id, key).map_err(StorageError::Io)?;
         let partition = self.0.partition(id).ok_or_else(|| no_partition(id))?;
         partition.collect(&*self.0.engine, key, known)
     }
@@ -145,24 +158,28 @@ impl PeerService {
         repaired.map_err(|error| error.to_string())
     }
 
+    /// Refuses a key that does not belong to the partition, or to this node.
     fn check_key(&self, id: PartitionId, key: &Key) -> Result<(), String> {
+        self.check_own(id)?;
         let belongs = key.partition(self.0.partition_count()) == id;
         if belongs { Ok(()) } else { Err(format!("the key does not belong to partition {}", id.0)) }
     }
 
-    /// The durable clocks that changed after tick `since`. The tick is read first: what changes meanwhile is told
-    /// now or next time.
-    fn echo(&self, since: u64) -> EchoReply {
+    /// The durable clocks of the partitions shared with `asker` that changed after tick `since`. The tick is read first:
+    /// what changes meanwhile is told now or next time.
+    fn echo(&self, asker: NodeId, since: u64) -> EchoReply {
         let node = &self.0;
-        let tick = node.tick();
+        // The layout before the routes: an answer that names the newer one tells of its partitions.
+        let (tick, layout) = (node.tick(), node.layout_version());
+        let routes = node.routes();
         let mut changed = Vec::new();
-        for id in node.partition_ids() {
+        for id in node.partition_ids().filter(|id| routes.of(*id).is_shared_with(asker)) {
             let Some(partition) = node.partition(id) else { continue };
             if since == 0 || partition.changed_at() > since {
                 changed.push((id, partition.echo()));
             }
         }
-        EchoReply { origin: node.origin, tick, wall_ms: clock::wall_ms(), changed }
+        EchoReply { origin: node.origin, tick, layout, wall_ms: clock::wall_ms(), changed }
     }
 }
 
@@ -185,6 +202,7 @@ fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
         Question::Compare { .. }
         | Question::Repair { .. }
         | Question::Collect { .. }
+        | Question::Layout
         | Question::Echo { .. } => Err(StorageError::Io("not a question for a page".to_owned())),
     }
 }
@@ -265,7 +283,7 @@ fn check(node: &Node, theirs: &Hello) -> Result<(), Refusal> {
         );
         return refuse(RefusalCode::Identity, text);
     }
-    if let Some(known) = node.layout().by_name(&theirs.name).filter(|known| known.node != theirs.origin.node)
+    if let Some(known) = node.roster().by_name(&theirs.name).filter(|known| known.node != theirs.origin.node)
     {
         let joining = Member { node: theirs.origin.node, name: theirs.name.clone() };
         let taken = NameTaken { joining: joining.node, name: joining.name, known: known.node };

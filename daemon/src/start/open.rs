@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use settle_core::dot::Origin;
-use settle_core::layout::Member;
+use settle_core::roster::Member;
 use settle_core::segment::Segments;
 use settle_core::storage::StorageError;
 use settle_service::admin::Readiness;
@@ -17,7 +17,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::metrics::NodeMetrics;
 use crate::node::commit::Staged;
-use crate::node::members::stored_layout;
+use crate::node::layout::stored_layout;
+use crate::node::members::stored_roster;
 use crate::node::{Node, Parts, entry_cache_bytes, part};
 
 use super::{COMMITS, RunError};
@@ -53,7 +54,8 @@ pub(crate) fn open_node(
     let loaded = config.get();
     let own = Member { node: identity.node_id, name: identity.name.clone() };
     let storage = |source| RunError::Storage { path: loaded.boot.node.data_dir.clone(), source };
-    let layout = stored_layout(&*engine, loaded.boot.cluster.expect, own).map_err(storage)?;
+    let roster = stored_roster(&*engine, loaded.boot.cluster.expect, own).map_err(storage)?;
+    let layout = stored_layout(&*engine).map_err(storage)?;
     let node_metrics = NodeMetrics::register(metrics, &loaded.boot.buckets)?;
     let errors = node_metrics.storage.errors.clone();
     let (failed, stop) = (readiness.clone(), shutdown.clone());
@@ -89,6 +91,7 @@ pub(crate) fn open_node(
         engine,
         committer,
         steady,
+        roster,
         layout,
         logged,
         kept,

@@ -59,7 +59,8 @@ pub(crate) async fn run(node: Arc<Node>, peer: Arc<Peer>, shutdown: Shutdown) {
 
 async fn round(node: &Node, peer: &Peer, grace: Duration) {
     let mut result = RoundResult::Equal;
-    for id in node.partition_ids() {
+    let shared = node.partition_ids().filter(|id| node.routes().of(*id).is_shared_with(peer.node));
+    for id in shared {
         let before = clock::earlier(clock::now(), grace);
         let behind = node.partition(id).is_some_and(|partition| partition.behind(peer.node, before));
         if !behind {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use settle_core::dot::Origin;
 use settle_core::partition::{Moment, Told};
 use settle_service::shutdown::Shutdown;
-use settle_wire::message::EchoReply;
+use settle_wire::message::{Answer, EchoReply, Question};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
@@ -25,6 +25,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 struct Since {
     origin: Option<Origin>,
     tick: u64,
+    /// The layouts of the answering node and of this one then: with another one, other partitions are told of.
+    layouts: ((u64, u64), (u64, u64)),
     /// Which connection it came over.
     connection: u64,
 }
@@ -62,23 +64,48 @@ async fn echo(node: &Node, peer: &Peer, since: &mut Since) {
     }
     let asked = clock::now();
     match link.echo(since.tick, ANSWER).await {
-        Ok(reply) => answered(node, peer, since, asked, reply),
+        Ok(reply) => {
+            if reply.layout != node.layout_version() && reply.layout != (0, 0) {
+                ask_layout(node, peer).await;
+            }
+            answered(node, peer, since, asked, reply);
+        }
         Err(error) => tracing::debug!(peer = peer.name, %error, "no echo"),
+    }
+}
+
+/// The peer has another layout: it may be newer.
+async fn ask_layout(node: &Node, peer: &Peer) {
+    let Some(link) = peer.link() else { return };
+    match link.request(&Question::Layout, ANSWER).await {
+        Ok(Answer::Layout(Some(layout))) => {
+            if let Err(error) = node.adopt(layout).await {
+                tracing::error!(peer = peer.name, %error, "the peer's layout is not adopted");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => tracing::debug!(peer = peer.name, %error, "no layout"),
     }
 }
 
 fn answered(node: &Node, peer: &Peer, since: &mut Since, asked: Moment, reply: EchoReply) {
     let now = clock::now();
     peer.answered(asked, now);
-    // Relative to nothing, or to an answer of the same life: otherwise unchanged clocks are unknown ones.
+    // Relative to nothing, or to an answer of the same life and layouts: otherwise unchanged clocks are unknown ones.
     let relative = since.tick != 0;
-    if relative && since.origin != Some(reply.origin) {
+    let layouts = (reply.layout, node.layout_version());
+    if relative && (since.origin != Some(reply.origin) || since.layouts != layouts) {
         *since = Since { connection: since.connection, ..Since::default() };
         return;
     }
     let mut behind = false;
+    let routes = node.routes();
     let mut changed = reply.changed.into_iter().peekable();
     for id in node.partition_ids() {
+        if !routes.of(id).is_shared_with(peer.node) {
+            changed.next_if(|(changed, _)| *changed == id);
+            continue;
+        }
         let Some(mut partition) = node.partition(id) else { continue };
         match changed.next_if(|(changed, _)| *changed == id) {
             Some((_, clock)) => {
@@ -91,6 +118,7 @@ fn answered(node: &Node, peer: &Peer, since: &mut Since, asked: Moment, reply: E
         behind |= partition.lacks_from(peer.node);
     }
     since.origin = Some(reply.origin);
+    since.layouts = layouts;
     since.tick = reply.tick;
     if behind && !relative {
         // The first answer of a connection: whatever was missed meanwhile is fetched at once.

@@ -43,9 +43,8 @@ pub(crate) async fn run(node: Arc<Node>, shutdown: Shutdown) {
 
 fn shrink(node: &Node) -> Result<(), ChangeError> {
     let (round, now) = (node.segments().round(), node.steady.seconds());
-    // Before every expected node is known, nobody can say that all have a write.
-    let others = node.others();
-    let may_prune = node.layout().is_complete();
+    // Before the layout is known, nobody can say that all have a write.
+    let routes = node.routes();
     for id in node.partition_ids() {
         let (records, residue) = match node.partition(id) {
             Some(partition) => (partition.log_records(), partition.residue()),
@@ -58,14 +57,14 @@ fn shrink(node: &Node) -> Result<(), ChangeError> {
                 |_| Waiter::Nobody,
             )?;
         }
-        if records > 0 && may_prune {
-            prune(node, id, &others)?;
+        if records > 0 && routes.of(id).own {
+            prune(node, id, &routes.of(id).others())?;
         }
         // Without records too: what is durable now is what the next round spills.
         node.change(id, |partition, transaction| Ok(partition.spill(transaction, now)), |_| Waiter::Nobody)?;
     }
-    hints::bound(node, &others, now)?;
-    hints::settle(node, &others)?;
+    hints::bound(node, now)?;
+    hints::settle(node)?;
     let removal = node.segments().finish(round);
     if removal.is_empty() { Ok(()) } else { node.record(removal, Waiter::Nobody) }
 }

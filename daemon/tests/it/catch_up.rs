@@ -102,26 +102,3 @@ fn an_idle_cluster_exchanges_nothing() {
         assert_eq!(entries(node, "received"), 0.0, "{}", node.name);
     }
 }
-
-/// Two sources must not undo each other's full exchange: with more keys than fit a page, it would never end.
-#[test]
-fn a_newcomer_fetches_a_partition_whose_log_is_pruned_from_two_peers() {
-    let _turn = turn::shared();
-    let mut cluster = Cluster::new(2);
-    for node in &mut cluster.nodes {
-        node.configuration.literal("cluster.partitions", "1");
-    }
-    cluster.start_all();
-    let all: Vec<_> = cluster.nodes.iter().map(|node| node.api).collect();
-    write_all(&all, "last", true);
-    for node in &cluster.nodes {
-        wait_for(&format!("{} has pruned its log", node.name), PATIENCE, || {
-            (node.metrics().expect("settle_log_records") == 0.0).then_some(())
-        });
-    }
-    let mut newcomer = cluster.newcomer("n3");
-    newcomer.configuration.literal("cluster.partitions", "1");
-    newcomer.start();
-    wait_for("the newcomer holds every key", PATIENCE, || (right(&newcomer) == KEYS).then_some(()));
-    assert!(newcomer.log().contains("fetching the whole partition"));
-}

@@ -18,7 +18,7 @@ fn no_acknowledged_write_is_lost_by_kill_9() {
     let mut histories = Histories::new(4, 24);
     let (mut acked_total, mut doubtful_total) = (0, 0);
     for round in 0..ROUNDS {
-        node.start();
+        node.start_ready();
         histories.settle(reader(node.api, "replica=self"));
         let load = Load::start(histories, &[node.api], "level=one", &mut random);
         // Counted in writes, so that a slow day makes it slower and not emptier.
@@ -31,7 +31,7 @@ fn no_acknowledged_write_is_lost_by_kill_9() {
         doubtful_total += doubtful;
         histories = after;
     }
-    node.start();
+    node.start_ready();
     histories.settle(reader(node.api, "replica=self"));
     // Otherwise no kill has hit a write, and nothing was tested.
     assert!(doubtful_total > 0, "no write was in doubt among {acked_total} acknowledged ones");

@@ -38,6 +38,8 @@ mod registers;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod rings;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod stopped;

@@ -54,6 +54,10 @@ pub struct Hello {
     pub peer: String,
     /// The newest fence that it knows. Always 0 so far.
     pub fence: u64,
+    /// The datacenter that it is in.
+    pub datacenter: String,
+    /// The zone of that datacenter.
+    pub zone: String,
     /// The buckets that it declares; empty when it does not tell.
     pub buckets: Vec<DeclaredBucket>,
 }
@@ -95,6 +99,7 @@ pub enum RefusalCode {
 
 /// A frame of the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one exists per handshake, for a moment")]
 pub enum Greeting {
     /// The sender agrees so far.
     Hello(Hello),
@@ -238,6 +243,9 @@ impl Encode for Hello {
             put_bytes(out, field.as_bytes());
         }
         put_u64(out, self.fence);
+        for field in [&self.datacenter, &self.zone] {
+            put_bytes(out, field.as_bytes());
+        }
         put_varint(out, self.buckets.len() as u64);
         self.buckets.iter().for_each(|bucket| bucket.encode(out));
     }
@@ -257,6 +265,8 @@ impl Decode for Hello {
             admin: text(&input.bytes()?)?,
             peer: text(&input.bytes()?)?,
             fence: input.u64()?,
+            datacenter: text(&input.bytes()?)?,
+            zone: text(&input.bytes()?)?,
             buckets: if input.remaining() == 0 { Vec::new() } else { buckets(input)? },
         })
     }

@@ -56,6 +56,7 @@ mod tag {
     pub(super) const PULL_FULL: u8 = 6;
     pub(super) const COMPARE: u8 = 7;
     pub(super) const REPAIR: u8 = 8;
+    pub(super) const ASK_LAYOUT: u8 = 9;
 
     pub(super) const ACK: u8 = 128;
     pub(super) const COLLECTED: u8 = 130;
@@ -66,6 +67,7 @@ mod tag {
     pub(super) const FAILED: u8 = 135;
     pub(super) const COMPARED: u8 = 138;
     pub(super) const REPAIRED: u8 = 139;
+    pub(super) const LAYOUT: u8 = 140;
 }
 
 /// Appends a delta that is encoded already, so that one encoding serves all peers.

@@ -1,6 +1,7 @@
 //! What several tests of this crate need: arbitrary messages, greetings, and peers to talk to.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use settle_core::dot::{Dot, DotRange, Epoch, NodeId, Origin};
 use settle_core::entry::{Entry, Version};
 use settle_core::hlc::Hlc;
 use settle_core::key::{Key, PartitionId};
+use settle_core::layout::Layout;
 use settle_core::partition::{
     Collected, Compared, Delta, FullPage, FullRequest, Have, Held, LogAnswer, LogPage, Repair,
 };
+use settle_core::placement::{Host, Replication};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -41,6 +44,8 @@ pub(crate) fn hello(name: &str) -> Hello {
         admin: "127.0.0.1:7402".into(),
         peer: "127.0.0.1:7401".into(),
         fence: 0,
+        datacenter: "default".to_owned(),
+        zone: "default".to_owned(),
         buckets: Vec::new(),
     }
 }
@@ -198,6 +203,7 @@ fn questions() -> impl Strategy<Value = Question> {
             entry.context.extend(entry.siblings.iter().map(|(dot, _)| *dot));
             Question::Repair { partition, repair: Repair { key, entry } }
         }),
+        Just(Question::Layout),
         any::<u64>().prop_map(|since| Question::Echo { since }),
         (partitions(), clocks()).prop_map(|(partition, clock)| Question::PullLog { partition, clock }),
         (partitions(), option::of(keys()), option::of(keys()), clocks()).prop_map(
@@ -215,8 +221,24 @@ pub(crate) fn requests() -> impl Strategy<Value = Request> {
     ]
 }
 
+fn layouts() -> impl Strategy<Value = Layout> {
+    (any::<u64>(), 1..6_u64, 1..4_usize).prop_map(|(birth, nodes, replicas)| {
+        let host = |node| Host {
+            node: NodeId(node),
+            name: format!("n{node}"),
+            datacenter: "d".to_owned(),
+            zone: "z".to_owned(),
+            weight: NonZeroU32::MIN,
+            holds_data: true,
+        };
+        let hosts = (0..nodes).map(host).collect();
+        Layout::born(birth, hosts, Replication::Everywhere(replicas), 4).unwrap().0
+    })
+}
+
 fn answers() -> impl Strategy<Value = Answer> {
-    let echoes = (origins(), any::<u64>(), any::<u64>(), vec((partitions(), clocks()), 0..4));
+    let echoes =
+        (origins(), any::<u64>(), any::<(u64, u64)>(), any::<u64>(), vec((partitions(), clocks()), 0..4));
     let pages = (origins(), clocks(), option::of(keys()), option::of(keys()), pages());
     prop_oneof![
         (clocks(), any::<u64>())
@@ -226,8 +248,8 @@ fn answers() -> impl Strategy<Value = Answer> {
             Answer::Compared(Compared::Differs { held: Held { entry, clock }, news })
         }),
         any::<bool>().prop_map(|changed| Answer::Repaired { changed }),
-        echoes.prop_map(|(origin, tick, wall_ms, changed)| {
-            Answer::Echo(EchoReply { origin, tick, wall_ms, changed })
+        echoes.prop_map(|(origin, tick, layout, wall_ms, changed)| {
+            Answer::Echo(EchoReply { origin, tick, layout, wall_ms, changed })
         }),
         log_pages().prop_map(|page| Answer::Log(LogAnswer::Page(page))),
         Just(Answer::Log(LogAnswer::Full)),
@@ -238,6 +260,7 @@ fn answers() -> impl Strategy<Value = Answer> {
             until = until.filter(|until| entries.last().is_none_or(|(last, _)| until >= last));
             Answer::Full(FullPage { source, clock, after, until, entries })
         }),
+        option::of(layouts()).prop_map(Answer::Layout),
         "\\PC{0,20}".prop_map(Answer::Failed),
     ]
 }

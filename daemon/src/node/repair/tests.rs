@@ -9,9 +9,9 @@ use settle_core::clock::Clock;
 use settle_core::dot::{Dot, Epoch, NodeId, Origin};
 use settle_core::entry::{Entry, Version};
 use settle_core::hlc::Hlc;
-use settle_core::layout::Member;
 use settle_core::level::Level;
 use settle_core::partition::Compared;
+use settle_core::roster::Member;
 use settle_service::metrics::Metrics;
 use settle_wire::Limits;
 use settle_wire::hello::{Hello, VERSION_NEWEST, VERSION_OLDEST};
@@ -102,6 +102,7 @@ impl Scene {
             let nanos = Duration::from_micros(distance as u64 + 1);
             peer.answered(crate::clock::earlier(now, nanos), now);
         }
+        node.found(1).await.unwrap();
         Self { node, metrics, others, _directory: directory }
     }
 
@@ -161,6 +162,8 @@ fn hello(node: &Node, name: &str, id: NodeId) -> Hello {
         admin: String::new(),
         peer: String::new(),
         fence: 0,
+        datacenter: String::new(),
+        zone: String::new(),
         buckets: Vec::new(),
     }
 }

@@ -28,6 +28,8 @@ fn hello(node: &Node, name: &str, origin: Origin) -> Hello {
         peer: String::new(),
         fence: 0,
         buckets: Vec::new(),
+        datacenter: "default".to_owned(),
+        zone: "default".to_owned(),
     }
 }
 

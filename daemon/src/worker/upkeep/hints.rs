@@ -12,29 +12,31 @@ use crate::node::commit::Waiter;
 use crate::node::{ChangeError, Node};
 
 /// Drops what is beyond a bound, oldest first. It is `now`, in seconds.
-pub(super) fn bound(node: &Node, others: &[NodeId], now: u64) -> Result<(), ChangeError> {
+pub(super) fn bound(node: &Node, now: u64) -> Result<(), ChangeError> {
     let bounds = node.config.load().live.hints;
     let down = node.down();
     // A replica that is up fetches what it lacks: however old that is, it is not taken away under its hands.
     let expired = now.saturating_sub(bounds.max_age.as_secs()).checked_sub(1);
     if let (false, Some(expired)) = (down.is_empty(), expired) {
-        drop_upto(node, others, &down, expired, DropReason::Age)?;
+        drop_upto(node, Some(&down), expired, DropReason::Age)?;
     }
     let Some(oldest) = beyond(sizes(node), bounds.max_bytes) else { return Ok(()) };
     // Rather what only replicas lack that are down; but a bound is a bound.
-    if drop_upto(node, others, &down, oldest, DropReason::Bytes)? == 0 {
-        drop_upto(node, others, others, oldest, DropReason::Bytes)?;
+    if drop_upto(node, Some(&down), oldest, DropReason::Bytes)? == 0 {
+        drop_upto(node, None, oldest, DropReason::Bytes)?;
     }
     Ok(())
 }
 
 /// Takes back that replicas have diverged, of those that have caught up.
-pub(super) fn settle(node: &Node, others: &[NodeId]) -> Result<(), ChangeError> {
+pub(super) fn settle(node: &Node) -> Result<(), ChangeError> {
+    let routes = node.routes();
     for id in node.partition_ids() {
         if node.partition(id).is_some_and(|partition| partition.diverged().next().is_some()) {
+            let others = routes.of(id).others();
             node.change(
                 id,
-                |partition, transaction| Ok(partition.settle_diverged(transaction, others)),
+                |partition, transaction| Ok(partition.settle_diverged(transaction, &others)),
                 |_| Waiter::Nobody,
             )?;
         }
@@ -62,23 +64,26 @@ fn beyond(mut sizes: Vec<(u64, u64)>, bytes_max: u64) -> Option<u64> {
     None
 }
 
-/// Drops what was logged up to a second and one of `lacking` lacks. Returns how many records.
+/// Drops what was logged up to a second and one of `lacking`, or any other replica, lacks. Returns how many records.
 fn drop_upto(
     node: &Node,
-    others: &[NodeId],
-    lacking: &[NodeId],
+    lacking: Option<&[NodeId]>,
     upto: u64,
     reason: DropReason,
 ) -> Result<u64, ChangeError> {
     let (mut records, mut diverged) = (0, BTreeSet::new());
+    let routes = node.routes();
     for id in node.partition_ids() {
         let old = node.partition(id).and_then(|partition| partition.log_sizes().next());
         if old.is_none_or(|(until, _)| until > upto) {
             continue;
         }
+        let others = routes.of(id).others();
+        let lacks = |node: &NodeId| lacking.is_none_or(|lacking| lacking.contains(node));
+        let lacking: Vec<NodeId> = others.iter().copied().filter(lacks).collect();
         let dropped = node.change(
             id,
-            |partition, transaction| Ok(partition.drop_hints(transaction, others, lacking, upto)),
+            |partition, transaction| Ok(partition.drop_hints(transaction, &others, &lacking, upto)),
             |_| Waiter::Nobody,
         )?;
         if let Some(dropped) = dropped {

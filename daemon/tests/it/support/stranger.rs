@@ -32,6 +32,8 @@ pub(crate) fn hello() -> Hello {
         admin: "127.0.0.1:2".to_owned(),
         peer: "127.0.0.1:3".to_owned(),
         fence: 0,
+        datacenter: "default".to_owned(),
+        zone: "default".to_owned(),
         buckets: Vec::new(),
     }
 }

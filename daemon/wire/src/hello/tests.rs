@@ -35,9 +35,9 @@ async fn both_sides_are_told_both_values_of_what_differs() {
     let own = hello("own");
     let cases = [
         (
-            Hello { version_newest: 3, version_oldest: 2, ..own.clone() },
+            Hello { version_newest: 4, version_oldest: 3, ..own.clone() },
             RefusalCode::Version,
-            ["version 1 ", "versions 2 to 3"],
+            ["version 1 ", "versions 3 to 4"],
         ),
         (Hello { cluster: "other".into(), ..own.clone() }, RefusalCode::Cluster, ["\"settle\"", "\"other\""]),
         (Hello { partitions: 64, ..own.clone() }, RefusalCode::Partitions, ["128 partitions", "into 64"]),

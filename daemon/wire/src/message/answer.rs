@@ -5,6 +5,7 @@ use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_u64
 use settle_core::dot::Origin;
 use settle_core::hlc::Hlc;
 use settle_core::key::PartitionId;
+use settle_core::layout::Layout;
 use settle_core::partition::{Collected, Compared, FullPage, LogAnswer, LogPage};
 
 use super::{partition, put_partition, tag, text};
@@ -27,6 +28,8 @@ pub enum Answer {
     Log(LogAnswer),
     /// A page of a full exchange.
     Full(FullPage),
+    /// The answering node's layout, if it has one.
+    Layout(Option<Layout>),
     /// The question could not be answered.
     Failed(String),
 }
@@ -38,6 +41,8 @@ pub struct EchoReply {
     pub origin: Origin,
     /// Names this answer, for the next question's `since`.
     pub tick: u64,
+    /// The birth and version of the answering node's layout; zeros while it has none.
+    pub layout: (u64, u64),
     /// The answering node's wall clock, in milliseconds since 1970.
     pub wall_ms: u64,
     /// The clocks that have changed since the answer that the question named.
@@ -54,6 +59,7 @@ impl Answer {
             Self::Log(LogAnswer::Page(_)) => tag::LOG_PAGE,
             Self::Log(LogAnswer::Full) => tag::LOG_FULL,
             Self::Full(_) => tag::FULL_PAGE,
+            Self::Layout(_) => tag::LAYOUT,
             Self::Failed(_) => tag::FAILED,
         }
     }
@@ -70,6 +76,12 @@ impl Answer {
             Self::Log(LogAnswer::Page(page)) => page.encode(out),
             Self::Log(LogAnswer::Full) => {}
             Self::Full(page) => page.encode(out),
+            Self::Layout(layout) => {
+                out.push(u8::from(layout.is_some()));
+                if let Some(layout) = layout {
+                    layout.encode(out);
+                }
+            }
             Self::Failed(text) => put_bytes(out, text.as_bytes()),
         }
     }
@@ -89,6 +101,10 @@ impl Answer {
             tag::LOG_PAGE => Ok(Self::Log(LogAnswer::Page(LogPage::decode(input)?))),
             tag::LOG_FULL => Ok(Self::Log(LogAnswer::Full)),
             tag::FULL_PAGE => Ok(Self::Full(FullPage::decode(input)?)),
+            tag::LAYOUT => match input.u8()? {
+                0 => Ok(Self::Layout(None)),
+                _ => Ok(Self::Layout(Some(Layout::decode(input)?))),
+            },
             tag::FAILED => Ok(Self::Failed(text(&input.bytes()?)?)),
             _ => Err(DecodeError::Invalid("message: unknown kind")),
         }
@@ -99,6 +115,8 @@ impl Encode for EchoReply {
     fn encode(&self, out: &mut Vec<u8>) {
         self.origin.encode(out);
         put_varint(out, self.tick);
+        put_u64(out, self.layout.0);
+        put_varint(out, self.layout.1);
         put_varint(out, self.wall_ms);
         put_varint(out, self.changed.len() as u64);
         for (partition, clock) in &self.changed {
@@ -112,6 +130,7 @@ impl Decode for EchoReply {
     fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
         let origin = Origin::decode(input)?;
         let tick = input.varint()?;
+        let layout = (input.u64()?, input.varint()?);
         let wall_ms = input.varint()?;
         // The smallest: a partition and an empty clock.
         let count = input.count(2)?;
@@ -120,6 +139,6 @@ impl Decode for EchoReply {
         for _ in 0..count {
             changed.push((partition(input)?, Clock::decode(input)?));
         }
-        Ok(Self { origin, tick, wall_ms, changed })
+        Ok(Self { origin, tick, layout, wall_ms, changed })
     }
 }

@@ -35,6 +35,8 @@ pub enum Question {
         /// All that the coordinator has seen.
         known: Clock,
     },
+    /// Which nodes hold what: [`super::Answer::Layout`].
+    Layout,
     /// Which durable clocks have changed: [`super::Answer::Echo`].
     Echo {
         /// The tick of the answer that changes are relative to; 0 asks for everything.
@@ -62,6 +64,7 @@ impl Question {
             Self::Compare { .. } => tag::COMPARE,
             Self::Repair { .. } => tag::REPAIR,
             Self::Collect { .. } => tag::COLLECT,
+            Self::Layout => tag::ASK_LAYOUT,
             Self::Echo { .. } => tag::ECHO,
             Self::PullLog { .. } => tag::PULL_LOG,
             Self::PullFull { .. } => tag::PULL_FULL,
@@ -84,6 +87,7 @@ impl Question {
                 key.encode(out);
                 known.encode(out);
             }
+            Self::Layout => {}
             Self::Echo { since } => put_varint(out, *since),
             Self::PullLog { partition, clock } => {
                 put_partition(out, *partition);
@@ -108,6 +112,7 @@ impl Question {
                 let (partition, key) = (partition(input)?, Key::decode(input)?);
                 Ok(Self::Collect { partition, key, known: Clock::decode(input)? })
             }
+            tag::ASK_LAYOUT => Ok(Self::Layout),
             tag::ECHO => Ok(Self::Echo { since: input.varint()? }),
             tag::PULL_LOG => Ok(Self::PullLog { partition: partition(input)?, clock: Clock::decode(input)? }),
             tag::PULL_FULL => {
