@@ -17,18 +17,18 @@
 //!
 //! # Comparing
 //! Equal roots: equal data. Otherwise a [walk] goes down one level per question and answer, along all paths
-//! that differ at once, and [`LeafKeys`] tells which keys of a leaf do. Two trees say something about each other only
-//! if both reflect the same clock; the caller sees to that, as to which instant a tree stands for.
+//! that differ at once; which keys of a leaf do, their fingerprints tell. What a comparison says depends on the clocks
+//! that the trees reflect; the caller sees to that, as to which instant a tree stands for.
 
 mod hash;
-mod leaf;
+mod leaves;
 pub mod walk;
 
 use crate::entry::Entry;
 use crate::key::Key;
 
 pub use hash::{Change, Secret};
-pub use leaf::LeafKeys;
+pub use leaves::Leaves;
 
 /// Children of each node above the leaves. Wide, so that a walk takes few rounds: each costs a round trip.
 pub const FANOUT: usize = 32;

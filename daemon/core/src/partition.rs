@@ -18,20 +18,24 @@ mod apply;
 mod cache;
 mod collect;
 mod compare;
+mod contradiction;
 mod exchange;
 mod freshness;
 mod full;
 mod hints;
+mod list;
 mod log;
 mod overlay;
 mod prune;
 mod repair;
+mod rows;
+mod scrub;
 mod survey;
+mod verify;
 mod write;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::ControlFlow;
 
 use crate::clock::Clock;
 use crate::codec::{Decode, Encode};
@@ -46,11 +50,16 @@ use crate::storage::{Batch, Rows, StorageError, Table};
 pub use apply::{Applied, Delta};
 pub use collect::Collected;
 pub use compare::{Compared, Have, Held};
+pub use contradiction::Contradiction;
 pub use exchange::{LogAnswer, LogPage, PageLimits, entries_bytes};
 pub use freshness::{Moment, Told, WentBack};
-pub use full::{FullPage, FullRequest, Progress};
+pub use full::{
+    Asked, FullPage, FullPart, FullRequest, FullStep, Incomparable, Listing, Progress, TreesCompared,
+};
 pub use hints::{Dropped, Hints};
 pub use repair::Repair;
+pub use scrub::Scrubbed;
+pub use verify::{Verdict, Verification};
 pub use write::{Write, Written};
 
 use cache::EntryCache;
@@ -58,6 +67,7 @@ use freshness::PeerView;
 use full::Pull;
 use log::Log;
 use overlay::Overlay;
+use rows::{corrupt, scan_table, stored_entry};
 use survey::Survey;
 
 /// Names a change of one partition: durable once [`Partition::committed`] was called with it or a later one.
@@ -100,7 +110,11 @@ pub struct Partition {
     diverged: BTreeMap<NodeId, Clock>,
     peers: BTreeMap<NodeId, PeerView>,
     pull: Option<Pull>,
+    /// How many requests of full exchanges were made.
+    asked: u64,
     survey: Survey,
+    /// What the rows themselves say, while they are read again.
+    scrub: Option<Survey>,
 }
 
 /// Dots on their way into the durable clock.
@@ -161,7 +175,9 @@ impl Partition {
             diverged: hints::stored(id, rows)?,
             peers: BTreeMap::new(),
             pull: None,
+            asked: 0,
             survey: Survey::new(Secret::new(&[0; 32])),
+            scrub: None,
         })
     }
 
@@ -251,8 +267,13 @@ impl Partition {
             self.changed_at = tick;
         }
         self.log.committed(ticket);
-        let survey = &mut self.survey;
-        self.overlay.committed(ticket, self.cache.get_mut(), |key, change| survey.committed(key, change));
+        let (survey, scrub) = (&mut self.survey, &mut self.scrub);
+        self.overlay.committed(ticket, self.cache.get_mut(), |key, change| {
+            survey.committed(key, change);
+            if let Some(scrub) = scrub.as_mut().filter(|_| !planted(Plant::ScrubMissesWrites)) {
+                scrub.committed(key, change);
+            }
+        });
     }
 
     /// The durable entry of a key. Its context is the explicit one: the durable clock ([`Partition::durable`]) of the
@@ -285,8 +306,8 @@ impl Partition {
             None => self.stored(rows, key)?,
         };
         let mut context = entry.context.minus(&self.clock);
-        if entry.siblings.is_empty() && context.is_empty() {
-            context = self.pulled_context(key);
+        if self.pull.is_some() {
+            context.join(&self.pulled_context(key));
         }
         Ok(Before { entry, context })
     }
@@ -317,6 +338,7 @@ impl Partition {
         mut after: Entry,
     ) {
         let change = self.survey.staged(key, &before, &after);
+        self.pull_touched(key);
         if !after.context.is_empty() {
             after.context = after.context.minus(&self.clock);
         }
@@ -352,35 +374,6 @@ impl Partition {
         let row = bytes::Bytes::copy_from_slice(&Table::Clock.prefix(self.id));
         transaction.batch.put(row, self.clock.to_bytes());
     }
-}
-
-fn corrupt(what: &str, error: &crate::codec::DecodeError) -> StorageError {
-    StorageError::Corrupt(format!("{what}: {error}"))
-}
-
-fn stored_entry(rows: &dyn Rows, id: PartitionId, key: &Key) -> Result<Entry, StorageError> {
-    match rows.get(&Table::Entry.key_row(id, key))? {
-        Some(stored) => Entry::from_bytes(stored).map_err(|error| corrupt("entry", &error)),
-        None => Ok(Entry::default()),
-    }
-}
-
-/// Visits every row of one table of one partition; the first error ends it.
-fn scan_table(
-    rows: &dyn Rows,
-    table: Table,
-    id: PartitionId,
-    mut visit: impl FnMut(&[u8], bytes::Bytes) -> Result<(), StorageError>,
-) -> Result<(), StorageError> {
-    let mut outcome = Ok(());
-    rows.scan(&table.prefix(id), &table.end(id), &mut |row, value| match visit(row, value) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            outcome = Err(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    outcome
 }
 
 #[cfg(test)]

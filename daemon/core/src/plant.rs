@@ -28,6 +28,26 @@ pub enum Plant {
     DeltaWithoutContext,
     /// A log segment is removed although records in it have no row of their own yet.
     SegmentRemovedUnspilled,
+    /// A full exchange joins the first clock although pages are missing.
+    JoinedAfterPartialWalk,
+    /// A full exchange joins the first clock before the receiver has what came up meanwhile.
+    JoinedBeforeTheRest,
+    /// A full exchange forgets under which clock it found what it did not send.
+    SkippedKeysUnguarded,
+    /// A full exchange leaves out entries that have the same siblings and an explicit context.
+    ExplicitContextSkipped,
+    /// Where two replicas contradict each other, the absence of a version wins as if it were a delete.
+    DifferenceMergedAsDelete,
+    /// Two replicas contradict each other as soon as one shows what the other has seen and does not show.
+    DifferenceIsContradiction,
+    /// What replicas contradict each other about is written anew beside its old name, not over it.
+    SettledBesideTheOld,
+    /// Replicas that show the same dots agree, whatever is stored under them.
+    SameDotsAgree,
+    /// A row that has changed by itself is found, but its cached copy goes on being read.
+    RotHiddenByCache,
+    /// A scrub does not follow what is written meanwhile.
+    ScrubMissesWrites,
     /// The hash tree takes changes in when they are staged, not when they are durable.
     TreeUpdatedWhenStaged,
     /// A coordinator is told of no write that it has not seen.
@@ -65,6 +85,16 @@ pub const ALL: &[Plant] = &[
     Plant::DeleteContextDroppedEarly,
     Plant::DeltaWithoutContext,
     Plant::SegmentRemovedUnspilled,
+    Plant::JoinedAfterPartialWalk,
+    Plant::JoinedBeforeTheRest,
+    Plant::SkippedKeysUnguarded,
+    Plant::ExplicitContextSkipped,
+    Plant::DifferenceMergedAsDelete,
+    Plant::DifferenceIsContradiction,
+    Plant::SettledBesideTheOld,
+    Plant::SameDotsAgree,
+    Plant::RotHiddenByCache,
+    Plant::ScrubMissesWrites,
     Plant::TreeUpdatedWhenStaged,
     Plant::NothingIsCollected,
     Plant::HiddenIsNotCollected,

@@ -28,6 +28,7 @@ use crate::trace::Trace;
 use crate::view::View;
 
 mod client;
+mod damage;
 mod disk;
 mod heal;
 mod hints;
@@ -35,6 +36,9 @@ mod messages;
 mod pull;
 mod quorum;
 mod read;
+mod verify;
+
+use verify::Verifying;
 
 /// A cluster in the middle of a run.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ pub struct Cluster {
     horizons: Vec<Vec<u64>>,
     /// Per node and partition, the last request of a full exchange, and whom it went to.
     pulls: Vec<Vec<Option<(usize, Bytes)>>>,
+    /// Per node and partition, the verification under way.
+    verifying: Vec<Vec<Option<Verifying>>>,
     /// How many reads at several replicas were begun.
     reads: ReadId,
     /// Per node and partition, the writes whose log records it has dropped at a bound.
@@ -79,6 +85,7 @@ impl Cluster {
             writer: (0, 0, 0),
             horizons: vec![vec![0; shape.partitions]; shape.nodes],
             pulls: vec![vec![None; shape.partitions]; shape.nodes],
+            verifying: (0..shape.nodes).map(|_| (0..shape.partitions).map(|_| None).collect()).collect(),
             reads: 0,
             dropped: vec![vec![Clock::new(); shape.partitions]; shape.nodes],
             healing: false,
@@ -103,6 +110,7 @@ impl Cluster {
             self.step().map_err(|broken| (self.trace.step(), broken))?;
         }
         self.heal().map_err(|broken| (self.trace.step(), broken))?;
+        self.damage().map_err(|broken| (self.trace.step(), broken))?;
         Ok(self.trace.hash())
     }
 
@@ -127,6 +135,8 @@ impl Cluster {
             Action::Sweep => self.sweep_some()?,
             Action::Spill => self.spill_some()?,
             Action::Survey => self.survey_some()?,
+            Action::Verify => self.verify()?,
+            Action::Scrub => self.scrub_some()?,
             Action::DropHints => self.drop_hints()?,
             Action::Echo => self.echo(),
             Action::Crash => self.crash_some()?,
@@ -196,8 +206,6 @@ impl Cluster {
                 };
                 invariants::check(&look)?;
                 for key in &now.keys {
-                    let history = &mut self.oracle.keys[key.key];
-                    history.published = history.published.or(key.clocked);
                     self.trace.mix(key.siblings.words());
                     self.trace.mix(key.seen.words());
                 }
@@ -215,8 +223,8 @@ impl Cluster {
         for (place, node) in self.nodes.iter().enumerate() {
             for (other, peer) in self.nodes.iter().enumerate().skip(place + 1) {
                 for (index, (one, two)) in node.partitions.iter().zip(&peer.partitions).enumerate() {
-                    let same = node.views[index].shows_same(&peer.views[index]);
-                    invariants::trees::check_pair([one.tree(), two.tree()], same, [place, other])?;
+                    let views = [&node.views[index], &peer.views[index]];
+                    invariants::trees::check_pair([one.tree(), two.tree()], views, [place, other])?;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The properties of DESIGN.md section 12 that exist so far, one file each. Sessions, Merkle trees, lost disks and
+//! The properties of DESIGN.md section 12 that exist so far, one file each. Sessions, lost disks and
 //! closed epochs will bring theirs.
 
 pub mod acknowledged;
@@ -15,6 +15,7 @@ pub mod overwritten;
 pub mod residue;
 pub mod superseded;
 pub mod trees;
+pub mod verified;
 
 use crate::bits::Bits;
 use crate::broken::Broken;

@@ -32,8 +32,6 @@ pub struct History {
     pub writes: Vec<WriteRecord>,
     /// What clients asked for, in the order in which they did.
     pub operations: Vec<Operation>,
-    /// The writes that some replica has said to have.
-    pub published: Bits,
     /// The writes that another one supersedes.
     pub beaten: Bits,
     /// The writes of operations that were acknowledged at quorum.
@@ -109,7 +107,6 @@ impl Oracle {
             partition: index % partitions,
             writes: Vec::new(),
             operations: Vec::new(),
-            published: Bits::default(),
             beaten: Bits::default(),
             settled: Bits::default(),
             overwritten: Bits::default(),
@@ -211,22 +208,6 @@ impl History {
             }
         }
         puts.minus(beaten)
-    }
-
-    /// Whether some replica has said to have a delete that supersedes `number`, or one of those that superseded it.
-    #[must_use]
-    pub fn is_deleted(&self, number: usize) -> bool {
-        let mut heirs = Bits::default();
-        heirs.add(number);
-        let mut deleted = false;
-        // What supersedes a write is made after it.
-        for (later, write) in self.writes.iter().enumerate().skip(number + 1) {
-            if self.published.has(later) && write.beats.and(heirs) != Bits::default() {
-                heirs.add(later);
-                deleted |= write.payload.is_none();
-            }
-        }
-        deleted
     }
 
     /// The dot of a write, for a message.

@@ -62,6 +62,10 @@ pub enum Action {
     Spill,
     /// A node goes on with building the hash tree of a partition.
     Survey,
+    /// A node compares a partition with another node's.
+    Verify,
+    /// A node reads its rows again.
+    Scrub,
     /// A node drops log records that others lack.
     DropHints,
     /// A node sends an echo.
@@ -204,12 +208,14 @@ fn weights(rng: &mut Rng, durability: Durability) -> Vec<(Action, usize)> {
         (Action::Deliver, rng.pick(&[250, 400, 600])),
         (Action::Hurry, rng.pick(&[0, 40, 120])),
         (Action::Exchange, rng.pick(&[30, 60, 120])),
-        (Action::Pull, rng.pick(&[5, 15, 30])),
+        (Action::Pull, rng.pick(&[10, 25, 50])),
         (Action::Flush, lazy),
         (Action::Prune, 25),
         (Action::Sweep, 15),
         (Action::Spill, 15),
         (Action::Survey, rng.pick(&[10, 40, 80])),
+        (Action::Verify, rng.pick(&[0, 0, 30])),
+        (Action::Scrub, rng.pick(&[0, 0, 20])),
         (Action::DropHints, rng.pick(&[0, 0, 10])),
         (Action::Echo, rng.pick(&[40, 80])),
         (Action::Crash, crash),

@@ -60,6 +60,12 @@ impl View {
         self.keys.iter().find(|view| view.key == key)
     }
 
+    /// Whether no entry has an explicit context that says more than the clock.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.keys.iter().all(|key| key.seen == key.clocked)
+    }
+
     /// Whether the same values can be read in `other`.
     #[must_use]
     pub fn shows_same(&self, other: &Self) -> bool {

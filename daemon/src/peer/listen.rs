@@ -196,7 +196,7 @@ fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
         }
         Question::PullFull { partition: id, request } => {
             let page = partition(id)?.serve_full(&*node.engine, &request, PAGE)?;
-            node.metrics.exchange.sent(page.entries.len());
+            node.metrics.exchange.sent(page.part.entries().len());
             Ok(Answer::Full(page))
         }
         Question::Compare { .. }

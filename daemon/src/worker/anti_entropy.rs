@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use settle_core::entry::Entry;
 use settle_core::key::{Key, PartitionId};
-use settle_core::partition::{Applied, LogAnswer, LogPage, Progress, entries_bytes};
+use settle_core::partition::{
+    Applied, FullPage, LogAnswer, LogPage, Partition, Progress, Transaction, entries_bytes,
+};
 use settle_service::shutdown::Shutdown;
 use settle_wire::message::{Answer, Question};
 use tokio::sync::oneshot;
@@ -114,7 +116,7 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
     tracing::info!(
         peer = peer.name,
         partition = id.0,
-        "the peer's log is pruned; fetching the whole partition"
+        "the peer's log is pruned; comparing the whole partition"
     );
     let opened = node.partition(id).map(|mut partition| partition.open_full(&*node.engine, PAGE));
     let Some(opened) = opened else { return Ok(()) };
@@ -123,20 +125,29 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
         let Answer::Full(page) = ask(node, peer, Question::PullFull { partition: id, request }).await? else {
             return Err(unexpected());
         };
-        let (done, durable) = oneshot::channel();
-        let (applied, progress) = node.change(
-            id,
-            |partition, transaction| partition.take_full(transaction, &page, PAGE),
-            |_| Waiter::Task(done),
-        )?;
-        count(node, &page.entries, &applied);
-        durable.await.map_err(|_| ChangeError::Closing)?;
-        match progress {
+        match take_full(node, id, &page).await? {
             Progress::Next(next) => request = next,
             Progress::Done => return Ok(()),
-            Progress::Aborted => return Err(ExchangeError::Restarted),
+            Progress::Aborted | Progress::Stray => return Err(ExchangeError::Restarted),
         }
     }
+}
+
+async fn take_full(node: &Node, id: PartitionId, page: &FullPage) -> Result<Progress, ChangeError> {
+    let (done, durable) = oneshot::channel();
+    let take = |partition: &mut Partition, transaction: &mut Transaction<'_>| {
+        let before = partition.ticket();
+        let (applied, progress) = partition.take_full(transaction, page, PAGE)?;
+        Ok((partition.ticket() > before, applied, progress))
+    };
+    // A comparison alone changes nothing.
+    let (staged, applied, progress) =
+        node.change(id, take, |(staged, ..)| if *staged { Waiter::Task(done) } else { Waiter::Nobody })?;
+    count(node, page.part.entries(), &applied);
+    if staged {
+        durable.await.map_err(|_| ChangeError::Closing)?;
+    }
+    Ok(progress)
 }
 
 async fn ask(node: &Node, peer: &Peer, question: Question) -> Result<Answer, ExchangeError> {

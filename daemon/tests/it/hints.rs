@@ -62,7 +62,7 @@ fn bring_back(cluster: &mut Cluster, value: &str) {
     cluster.nodes[2].start();
     let back = &cluster.nodes[2];
     wait_for("the node has caught up", PATIENCE, || holds(back, value).then_some(()));
-    assert!(back.log().contains("fetching the whole partition"), "no log was enough");
+    assert!(back.log().contains("comparing the whole partition"), "no log was enough");
     for node in cluster.others(2) {
         wait_for(&format!("{} says so", node.name), PATIENCE, || {
             let known = node.metrics().expect("settle_hints_pending{peer=\"n3\"}") == 0.0;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use settle_core::clock::Clock;
@@ -16,8 +16,11 @@ use settle_core::entry::{Entry, Version};
 use settle_core::hlc::Hlc;
 use settle_core::key::{Key, PartitionId};
 use settle_core::layout::Layout;
+use settle_core::merkle::walk::{self, Opened};
+use settle_core::merkle::{DEPTH, FANOUT, Leaves};
 use settle_core::partition::{
-    Collected, Compared, Delta, FullPage, FullRequest, Have, Held, LogAnswer, LogPage, Repair,
+    Asked, Collected, Compared, Delta, FullPage, FullPart, FullRequest, FullStep, Have, Held, Incomparable,
+    Listing, LogAnswer, LogPage, Repair, TreesCompared,
 };
 use settle_core::placement::{Host, Replication};
 use tokio::net::{TcpListener, TcpStream};
@@ -189,6 +192,64 @@ fn partitions() -> impl Strategy<Value = PartitionId> {
     any::<u16>().prop_map(PartitionId)
 }
 
+fn asked() -> impl Strategy<Value = Asked> {
+    (any::<u64>(), any::<u64>()).prop_map(|(epoch, number)| Asked { epoch: Epoch(epoch), number })
+}
+
+fn leaves() -> impl Strategy<Value = Leaves> {
+    vec(0..1_024_u32, 0..4).prop_map(|leaves| {
+        let mut set = Leaves::none(DEPTH);
+        leaves.into_iter().for_each(|leaf| set.insert(leaf));
+        set
+    })
+}
+
+fn full_steps() -> impl Strategy<Value = FullStep> {
+    let nodes = btree_map(0..32_u32, any::<u128>(), 0..4);
+    let question =
+        nodes.prop_map(|nodes| walk::Question { depth: 2, level: 1, nodes: nodes.into_iter().collect() });
+    let held = btree_map(keys(), any::<u128>(), 0..4);
+    let listing = (leaves(), option::of(keys()), option::of(keys()), held);
+    prop_oneof![
+        (any::<u64>(), question).prop_map(|(mark, question)| FullStep::Compare { mark, question }),
+        listing.prop_map(|(leaves, after, until, held)| {
+            FullStep::List(Listing { leaves, after, until, held })
+        }),
+        btree_set(keys(), 0..4).prop_map(|keys| FullStep::Keys(keys.into_iter().collect())),
+        clocks().prop_map(FullStep::Rest),
+    ]
+}
+
+fn walk_answers() -> impl Strategy<Value = walk::Answer> {
+    let opened = btree_map(0..32_u32, any::<u128>(), 0..3).prop_map(|nodes| {
+        let opened = nodes.into_iter().map(|(index, sum)| Opened { index, children: [sum; FANOUT] });
+        walk::Answer::Opened(opened.collect())
+    });
+    let leaves = btree_set(0..1_024_u32, 0..4).prop_map(|leaves| leaves.into_iter().collect());
+    prop_oneof![opened, leaves.prop_map(walk::Answer::Leaves)]
+}
+
+/// Answers of full exchanges, whose clocks cover what they show.
+fn full_pages() -> impl Strategy<Value = FullPage> {
+    let compared = (walk_answers(), option::of(btree_set(keys(), 0..4)))
+        .prop_map(|(answer, explicit)| TreesCompared { answer, explicit });
+    let parts = prop_oneof![
+        compared.prop_map(|compared| FullPart::Compared(Ok(compared))),
+        Just(FullPart::Compared(Err(Incomparable::Secret))),
+        (option::of(keys()), pages())
+            .prop_map(|(until, entries)| FullPart::Listed { until, entries: each_key_once(entries) }),
+        pages().prop_map(|entries| FullPart::Keys(each_key_once(entries))),
+        log_pages().prop_map(|page| FullPart::Rest(LogAnswer::Page(page))),
+        Just(FullPart::Rest(LogAnswer::Full)),
+    ];
+    (asked(), origins(), clocks(), parts).prop_map(|(asked, source, mut clock, part)| {
+        if let FullPart::Listed { entries, .. } | FullPart::Keys(entries) = &part {
+            clock.extend(entries.iter().flat_map(|(_, entry)| entry.dots()));
+        }
+        FullPage { asked, source, clock, part }
+    })
+}
+
 fn questions() -> impl Strategy<Value = Question> {
     prop_oneof![
         (partitions(), keys(), clocks()).prop_map(|(partition, key, known)| Question::Collect {
@@ -206,11 +267,9 @@ fn questions() -> impl Strategy<Value = Question> {
         Just(Question::Layout),
         any::<u64>().prop_map(|since| Question::Echo { since }),
         (partitions(), clocks()).prop_map(|(partition, clock)| Question::PullLog { partition, clock }),
-        (partitions(), option::of(keys()), option::of(keys()), clocks()).prop_map(
-            |(partition, after, until, first)| {
-                Question::PullFull { partition, request: FullRequest { after, until, first } }
-            }
-        ),
+        (partitions(), asked(), full_steps()).prop_map(|(partition, asked, step)| {
+            Question::PullFull { partition, request: FullRequest { asked, step } }
+        }),
     ]
 }
 
@@ -239,7 +298,6 @@ fn layouts() -> impl Strategy<Value = Layout> {
 fn answers() -> impl Strategy<Value = Answer> {
     let echoes =
         (origins(), any::<u64>(), any::<(u64, u64)>(), any::<u64>(), vec((partitions(), clocks()), 0..4));
-    let pages = (origins(), clocks(), option::of(keys()), option::of(keys()), pages());
     prop_oneof![
         (clocks(), any::<u64>())
             .prop_map(|(dots, stamp)| Answer::Collected(Collected { dots, stamp: Hlc(stamp) })),
@@ -253,14 +311,8 @@ fn answers() -> impl Strategy<Value = Answer> {
         }),
         log_pages().prop_map(|page| Answer::Log(LogAnswer::Page(page))),
         Just(Answer::Log(LogAnswer::Full)),
-        pages.prop_map(|(source, clock, mut after, mut until, entries)| {
-            let entries = each_key_once(entries);
-            // A page speaks for the keys on it.
-            after = after.filter(|after| entries.first().is_none_or(|(first, _)| after < first));
-            until = until.filter(|until| entries.last().is_none_or(|(last, _)| until >= last));
-            Answer::Full(FullPage { source, clock, after, until, entries })
-        }),
         option::of(layouts()).prop_map(Answer::Layout),
+        full_pages().prop_map(Answer::Full),
         "\\PC{0,20}".prop_map(Answer::Failed),
     ]
 }

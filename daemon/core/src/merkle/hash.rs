@@ -65,6 +65,21 @@ impl Secret {
         Change { place, by: sum(after, before).wrapping_sub(sum(before, after)) }
     }
 
+    /// The leaf of `key` in trees of this depth.
+    #[must_use]
+    pub fn leaf(&self, key: &Key, depth: u8) -> u32 {
+        self.place(key).index(depth)
+    }
+
+    /// Tells secrets apart without telling anything about them.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        // Keys are hashed from their bytes alone, and versions from more than these.
+        let keys = SipHasher24::new_with_key(&self.keys).hash(b"").as_u128();
+        let versions = SipHasher24::new_with_key(&self.versions).hash(b"").as_u128();
+        (keys ^ versions.rotate_left(1)) as u64
+    }
+
     pub(super) fn place(&self, key: &Key) -> Place {
         Place(SipHasher24::new_with_key(&self.keys).hash(key.as_bytes()).as_u128())
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::walk::{Answer, Opened, Question, Step, WalkError};
+use super::walk::{Answer, Opened, Question, WalkError};
 use super::*;
 use crate::codec::{Decode, Encode};
 use crate::dot::{Dot, Epoch, NodeId, Origin};
@@ -75,10 +75,10 @@ fn differing_keys(a: &Model, b: &Model) -> BTreeSet<Key> {
     keys.into_iter().filter(|key| siblings_of(a, key) != siblings_of(b, key)).cloned().collect()
 }
 
-fn leaf_keys(tree: &Tree, model: &Model, leaf: u32) -> LeafKeys {
+/// What is in each leaf.
+fn leaf_keys(tree: &Tree, model: &Model, leaf: u32) -> BTreeMap<Key, u128> {
     let of_leaf = model.iter().filter(|(key, entry)| tree.leaf_of(key) == leaf && !entry.siblings.is_empty());
-    let keys = of_leaf.map(|(key, entry)| (key.clone(), tree.fingerprint(key, entry))).collect();
-    LeafKeys { leaf, keys }
+    of_leaf.map(|(key, entry)| (key.clone(), tree.fingerprint(key, entry))).collect()
 }
 
 fn passed<T: Encode + Decode>(message: &T, bytes: &mut usize) -> T {
@@ -94,9 +94,10 @@ fn walk(asking: &Tree, answering: &Tree) -> (Vec<u32>, u8, usize) {
     loop {
         rounds += 1;
         let answer = answering.answer(&passed(&question, &mut bytes)).unwrap();
-        match asking.follow(&question, &passed(&answer, &mut bytes)).unwrap() {
-            Step::Ask(next) => question = next,
-            Step::Done(leaves) => return (leaves, rounds, bytes),
+        let settled = asking.settle(&question, &passed(&answer, &mut bytes)).unwrap();
+        match settled.next {
+            Some(next) => question = next,
+            None => return (settled.differing, rounds, bytes),
         }
     }
 }
@@ -114,7 +115,8 @@ proptest! {
             }
         }
         for leaf in model.keys().map(|key| tree.leaf_of(key)) {
-            prop_assert_eq!(tree.leaf(leaf), leaf_keys(&tree, &model, leaf).sum());
+            let sum = leaf_keys(&tree, &model, leaf).into_values().fold(0, u128::wrapping_add);
+            prop_assert_eq!(tree.leaf(leaf), sum);
         }
     }
 
@@ -162,16 +164,40 @@ proptest! {
         prop_assert!(rounds <= depth);
         let node = FANOUT * SUM_BYTES + 32;
         prop_assert!(bytes <= 64 + keys.len() * usize::from(depth) * node, "{bytes} bytes for {keys:?}");
+    }
 
-        let again = tree.recheck(&found);
-        let answer = other_tree.answer(&again).unwrap();
-        prop_assert_eq!(tree.follow(&again, &answer), Ok(Step::Done(found.clone())));
-        let mut named = BTreeSet::new();
-        for leaf in found {
-            let theirs = leaf_keys(&tree, &other, leaf);
-            named.extend(leaf_keys(&tree, &model, leaf).differing(&passed(&theirs, &mut 0)));
+    /// Both sides are written to between any two messages. What is said to be equal was equal at the two instants.
+    #[test]
+    fn leaves_are_settled_one_by_one_while_both_sides_change(
+        first in writes(300, 300), rounds in prop::collection::vec((writes(300, 4), writes(300, 4)), 5)
+    ) {
+        let (mut tree, mut model) = (Tree::new(secret(1), DEPTH), Model::new());
+        write(&mut tree, &mut model, first);
+        let (mut other_tree, mut other) = (tree.clone(), model.clone());
+        let mut question = tree.question();
+        let mut open = Leaves::all(DEPTH);
+        for (ours, theirs) in rounds {
+            write(&mut other_tree, &mut other, theirs);
+            let answer = other_tree.answer(&question).unwrap();
+            write(&mut tree, &mut model, ours);
+            let settled = tree.settle(&question, &answer).unwrap();
+            let mut equal = Leaves::none(DEPTH);
+            settled.equal.iter().for_each(|(level, index)| equal.insert_below(*level, *index));
+            for leaf in (0..width(DEPTH)).filter(|leaf| equal.has(*leaf)) {
+                prop_assert!(open.has(leaf), "settled twice");
+                prop_assert_eq!(leaf_keys(&tree, &model, leaf), leaf_keys(&tree, &other, leaf));
+            }
+            open.remove_all(&equal);
+            open.remove_all(&settled.differing.into_iter().collect());
+            match settled.next {
+                Some(next) => question = next,
+                None => {
+                    prop_assert!(open.is_empty(), "every leaf is settled");
+                    return Ok(());
+                }
+            }
         }
-        prop_assert_eq!(named, keys);
+        prop_assert!(false, "no walk is that long");
     }
 
     #[test]
@@ -200,9 +226,8 @@ proptest! {
         let tree = rebuilt(secret(1), DEPTH, &Model::from([(key(1), one(dot(1, 1)))]));
         let answer = Tree::new(secret(1), DEPTH).answer(&tree.question()).unwrap();
         let opened = tree.answer(&Tree::new(secret(1), DEPTH).question()).unwrap();
-        let listed = leaf_keys(&tree, &Model::from([(key(1), one(dot(1, 1)))]), tree.leaf_of(&key(1)));
         let leaves = Answer::Leaves(vec![3, 5]);
-        let valid = [tree.question().to_bytes(), answer.to_bytes(), opened.to_bytes(), listed.to_bytes(), leaves.to_bytes()];
+        let valid = [tree.question().to_bytes(), answer.to_bytes(), opened.to_bytes(), leaves.to_bytes()];
         let broken = valid.iter().map(|message| {
             let mut message = message.to_vec();
             let at = place.index(message.len());
@@ -213,7 +238,7 @@ proptest! {
         for input in valid.iter().cloned().chain(broken).chain([Bytes::from(bytes)]) {
             decodes_once::<Question>(&input);
             decodes_once::<Answer>(&input);
-            decodes_once::<LeafKeys>(&input);
+            decodes_once::<Leaves>(&input);
         }
     }
 
@@ -228,11 +253,11 @@ proptest! {
             let indices = answer.keys().copied().collect();
             let opened = answer.into_iter().map(|(index, sum)| Opened { index, children: [sum; FANOUT] });
             let answer = if leaves { Answer::Leaves(indices) } else { Answer::Opened(opened.collect()) };
-            match tree.follow(&question, &answer) {
-                Ok(Step::Ask(next)) => question = next,
-                Ok(Step::Done(_)) | Err(_) => return Ok(()),
+            match tree.settle(&question, &answer).map(|settled| settled.next) {
+                Ok(Some(next)) => question = next,
+                Ok(None) | Err(_) => return Ok(()),
             }
-            prop_assert!(round + 1 < usize::from(DEPTH));
+            prop_assert!(round < usize::from(DEPTH));
         }
     }
 }
@@ -335,12 +360,13 @@ fn trees_of_different_depths_are_not_compared() {
 fn answers_to_what_was_not_asked_are_refused() {
     let tree = rebuilt(secret(1), DEPTH, &Model::from([(key(1), one(dot(1, 1)))]));
     let opened = |index| Answer::Opened(vec![Opened { index, children: [1; FANOUT] }]);
-    assert!(matches!(tree.follow(&tree.question(), &opened(0)), Ok(Step::Ask(_))));
+    assert!(tree.settle(&tree.question(), &opened(0)).is_ok());
     for answer in [opened(1), opened(u32::MAX), Answer::Leaves(vec![0])] {
-        assert_eq!(tree.follow(&tree.question(), &answer), Err(WalkError::Unasked));
+        assert_eq!(tree.settle(&tree.question(), &answer), Err(WalkError::Unasked));
     }
+    let leaf = Question { depth: DEPTH, level: DEPTH, nodes: vec![(3, 1)] };
     for answer in [opened(3), Answer::Leaves(vec![4])] {
-        assert_eq!(tree.follow(&tree.recheck(&[3, 3, 9_999]), &answer), Err(WalkError::Unasked));
+        assert_eq!(tree.settle(&leaf, &answer), Err(WalkError::Unasked));
     }
 }
 
@@ -357,9 +383,6 @@ fn messages_about_nodes_that_no_tree_has_are_refused() {
         assert!(question(depth, level, indices).is_err(), "{depth} {level} {indices:?}");
     }
     assert!(Answer::from_bytes(Answer::Leaves(vec![width(DEPTH_MAX)]).to_bytes()).is_err());
-    assert!(LeafKeys::from_bytes(LeafKeys { leaf: width(DEPTH_MAX), keys: Vec::new() }.to_bytes()).is_err());
-    let twice = LeafKeys { leaf: 0, keys: vec![(key(1), 1), (key(1), 2)] };
-    assert!(LeafKeys::from_bytes(twice.to_bytes()).is_err());
 }
 
 #[test]

@@ -1,15 +1,16 @@
-//! Finding the leaves in which two trees differ, in at most as many questions as the trees are deep.
+//! Finding the leaves in which two trees differ, in at most as many questions as the trees have levels.
 //!
 //! One side asks, the other answers, and neither keeps anything between messages but the question that was asked:
 //!
 //! 1. [`Tree::question`] tells this side's root. The other's [`Tree::answer`] is empty if it is the same there, and
 //!    has the sums of the root's children otherwise.
-//! 2. [`Tree::follow`] compares these with its own, and asks about all children that differ, and so on.
+//! 2. [`Tree::settle`] compares these with its own, and asks about all children that differ, and so on.
 //! 3. When the children are leaves, those that differ are the result.
 //!
 //! A node that differs costs its `FANOUT` children, 512 bytes, so `d` differing keys cost at most `d * depth` times
-//! that, and a walk never more than one side's whole tree. Writes that arrive during a walk may hide a difference or
-//! show one that is none; [`Tree::recheck`] looks at leaves again later.
+//! that, and a walk never more than one side's whole tree. Both sides may change meanwhile: what an answer says of a
+//! node holds for the instant of the answer and that in which it is taken. So leaves are said to be equal one by one,
+//! each at its own instant.
 //!
 //! Nodes of a question are of one level, and of an answer among those asked: whatever a peer answers, a walk ends.
 
@@ -46,13 +47,15 @@ pub struct Opened {
     pub children: [u128; FANOUT],
 }
 
-/// What comes after an answer.
+/// What an answer says about the data of this very moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Ask this next.
-    Ask(Question),
-    /// The leaves that differ, ascending: none if the trees are equal.
-    Done(Vec<u32>),
+pub struct Settled {
+    /// Below these nodes, by level and index, this tree is what the other was when it answered.
+    pub equal: Vec<(u8, u32)>,
+    /// Leaves that differ, or may.
+    pub differing: Vec<u32>,
+    /// What to ask about the rest.
+    pub next: Option<Question>,
 }
 
 /// Why a question cannot be answered, or an answer not be followed.
@@ -71,21 +74,22 @@ pub enum WalkError {
     Unasked,
 }
 
+impl Answer {
+    /// Whether nothing differs.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        match self {
+            Self::Opened(opened) => opened.is_empty(),
+            Self::Leaves(leaves) => leaves.is_empty(),
+        }
+    }
+}
+
 impl Tree {
     /// The question that opens a walk.
     #[must_use]
     pub fn question(&self) -> Question {
         self.ask(0, &[0])
-    }
-
-    /// The question whether these leaves still differ; its answer is followed at once to the end.
-    #[must_use]
-    pub fn recheck(&self, leaves: &[u32]) -> Question {
-        let mut leaves = leaves.to_vec();
-        leaves.sort_unstable();
-        leaves.dedup();
-        leaves.retain(|index| *index < self.leaves());
-        self.ask(self.depth, &leaves)
     }
 
     fn ask(&self, level: u8, indices: &[u32]) -> Question {
@@ -111,40 +115,70 @@ impl Tree {
         Ok(Answer::Opened(opened.collect()))
     }
 
-    /// What to do after a peer answered `asked`.
-    ///
-    /// # Errors
-    /// [`WalkError::Unasked`].
-    pub fn follow(&self, asked: &Question, answer: &Answer) -> Result<Step, WalkError> {
+    /// Whether an answer is of the kind that was asked for, and only of nodes that were asked about.
+    fn fits(&self, asked: &Question, answer: &Answer) -> bool {
         let was_asked = |index| asked.nodes.binary_search_by_key(&index, |(index, _)| *index).is_ok();
         match answer {
             Answer::Leaves(leaves) => {
-                let fits = asked.level >= self.depth && leaves.iter().all(|index| was_asked(*index));
-                if fits { Ok(Step::Done(leaves.clone())) } else { Err(WalkError::Unasked) }
+                asked.level >= self.depth && leaves.iter().all(|index| was_asked(*index))
             }
             Answer::Opened(opened) => {
-                if asked.level >= self.depth || !opened.iter().all(|node| was_asked(node.index)) {
-                    return Err(WalkError::Unasked);
-                }
-                let differing = opened.iter().flat_map(|node| self.differing(asked.level, node));
-                Ok(self.next(asked.level + 1, differing.collect()))
+                asked.level < self.depth && opened.iter().all(|node| was_asked(node.index))
             }
         }
     }
 
-    fn next(&self, level: u8, differing: Vec<u32>) -> Step {
-        if level >= self.depth || differing.is_empty() {
-            Step::Done(differing)
-        } else {
-            Step::Ask(self.ask(level, &differing))
+    /// What the answer to `asked` says, although this tree may have changed since it was asked: a node of which the
+    /// answer says that it was equal counts only if it still is what it was, and is looked at more closely otherwise.
+    ///
+    /// # Errors
+    /// [`WalkError::Unasked`].
+    pub fn settle(&self, asked: &Question, answer: &Answer) -> Result<Settled, WalkError> {
+        if !self.fits(asked, answer) {
+            return Err(WalkError::Unasked);
         }
+        let mut settled = Settled { equal: Vec::new(), differing: Vec::new(), next: None };
+        let mut again = Vec::new();
+        for (index, sum) in &asked.nodes {
+            let node = (asked.level, *index);
+            match theirs(answer, *index) {
+                Theirs::Same if self.node(asked.level, *index) == *sum => settled.equal.push(node),
+                Theirs::Same | Theirs::Differs if asked.level >= self.depth => settled.differing.push(*index),
+                Theirs::Same | Theirs::Differs => again.extend(child_indices(*index)),
+                Theirs::Opened(opened) => {
+                    let ours = self.children(asked.level, *index).into_iter().zip(opened.children);
+                    for ((ours, theirs), child) in ours.zip(child_indices(*index)) {
+                        if ours == theirs {
+                            settled.equal.push((asked.level + 1, child));
+                        } else if asked.level + 1 >= self.depth {
+                            settled.differing.push(child);
+                        } else {
+                            again.push(child);
+                        }
+                    }
+                }
+            }
+        }
+        settled.next = (!again.is_empty()).then(|| self.ask(asked.level + 1, &again));
+        Ok(settled)
     }
+}
 
-    /// Which children of a node differ from a peer's: their indices in the level below `level`, ascending.
-    pub fn differing(&self, level: u8, theirs: &Opened) -> impl Iterator<Item = u32> {
-        let ours = self.children(level, theirs.index).into_iter().zip(theirs.children);
-        let differing = ours.zip(child_indices(theirs.index)).filter(|((ours, theirs), _)| ours != theirs);
-        differing.map(|(_, index)| index)
+/// What an answer says about a node that was asked about.
+enum Theirs<'a> {
+    Same,
+    Differs,
+    Opened(&'a Opened),
+}
+
+fn theirs(answer: &Answer, index: u32) -> Theirs<'_> {
+    match answer {
+        Answer::Opened(opened) => {
+            let found = opened.binary_search_by_key(&index, |node| node.index).ok();
+            found.and_then(|at| opened.get(at)).map_or(Theirs::Same, Theirs::Opened)
+        }
+        Answer::Leaves(leaves) if leaves.binary_search(&index).is_ok() => Theirs::Differs,
+        Answer::Leaves(_) => Theirs::Same,
     }
 }
 

@@ -78,6 +78,11 @@ impl EntryCache {
         }
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.bytes_max);
+    }
+
     /// Moves the hand on by one entry, and takes that out or gives it another round.
     fn evict(&mut self) {
         if self.hand >= self.entries.len() {

@@ -57,6 +57,13 @@ pub(super) struct MergedKey {
     after: Entry,
 }
 
+impl MergedKey {
+    /// The dots of what it shows now.
+    pub(super) fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
+        self.after.dots()
+    }
+}
+
 impl Partition {
     /// The answer to a replica whose durable clock is `theirs`.
     ///
@@ -156,6 +163,24 @@ impl Partition {
         Ok(MergedKey { key: key.clone(), before: before.entry, after })
     }
 
+    /// Marks and logs the siblings of merged entries as seen.
+    pub(super) fn see_siblings(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        seen: &mut Clock,
+        changes: &[MergedKey],
+        applied: &mut Applied,
+    ) {
+        for change in changes {
+            for dot in change.dots() {
+                if self.see(transaction, dot, &change.key) {
+                    seen.add(dot);
+                    applied.of_keys.push((change.key.clone(), 1, 0));
+                }
+            }
+        }
+    }
+
     /// Stages entries that were merged with ones read under `clock`, and marks their siblings as seen.
     pub(super) fn stage_merged(
         &mut self,
@@ -168,14 +193,7 @@ impl Partition {
         if planted(Plant::ClockJoinedWithoutEntries) {
             return;
         }
-        for change in &changes {
-            for dot in change.after.dots() {
-                if self.see(transaction, dot, &change.key) {
-                    seen.add(dot);
-                    applied.of_keys.push((change.key.clone(), 1, 0));
-                }
-            }
-        }
+        self.see_siblings(transaction, seen, &changes, applied);
         let beyond = clock.minus(&self.clock);
         for MergedKey { key, before, mut after } in changes {
             after.context.join(&beyond);
@@ -190,7 +208,7 @@ pub fn entries_bytes(entries: &[(Key, Entry)]) -> usize {
     entries.iter().map(|(key, entry)| key.as_bytes().len() + entry_bytes(entry)).sum()
 }
 
-fn entry_bytes(entry: &Entry) -> usize {
+pub(super) fn entry_bytes(entry: &Entry) -> usize {
     entry.siblings.iter().map(|(_, version)| version.payload.len() + 32).sum()
 }
 

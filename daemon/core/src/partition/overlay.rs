@@ -70,6 +70,11 @@ impl Overlay {
         Some(changed.later.back().map_or(&changed.first.1, |(_, entry)| entry))
     }
 
+    /// What the changes do to the hash tree.
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
+        self.order.iter().map(|(.., change)| *change)
+    }
+
     /// The changed keys after `after` and up to `until`, ascending.
     pub(super) fn keys_between<'a>(
         &'a self,

@@ -50,6 +50,19 @@ impl Survey {
         Self { tree: Tree::new(secret, DEPTH), live: 0, passed: Passed::Nothing }
     }
 
+    /// The hash tree, once all rows were passed.
+    pub(super) const fn tree(&self) -> Option<&Tree> {
+        match self.passed {
+            Passed::All => Some(&self.tree),
+            _ => None,
+        }
+    }
+
+    /// What the tree is computed with.
+    pub(super) const fn secret(&self) -> &Secret {
+        self.tree.secret()
+    }
+
     fn has_passed(&self, key: &Key) -> bool {
         match &self.passed {
             Passed::Nothing => false,
@@ -89,7 +102,21 @@ impl Partition {
     /// # Errors
     /// [`StorageError`] when rows cannot be read or decoded; nothing was taken in then.
     pub fn survey(&mut self, rows: &dyn Rows, limits: PageLimits) -> Result<bool, StorageError> {
-        let after = match &self.survey.passed {
+        let anew = Survey::new(*self.survey.secret());
+        let mut survey = std::mem::replace(&mut self.survey, anew);
+        let outcome = self.survey_page(&mut survey, rows, limits);
+        self.survey = survey;
+        outcome
+    }
+
+    /// Goes on with a pass by about one page; says whether it is done.
+    pub(super) fn survey_page(
+        &self,
+        survey: &mut Survey,
+        rows: &dyn Rows,
+        limits: PageLimits,
+    ) -> Result<bool, StorageError> {
+        let after = match &survey.passed {
             Passed::Nothing => None,
             Passed::Upto(last) => Some(last.clone()),
             Passed::All => return Ok(true),
@@ -99,18 +126,18 @@ impl Partition {
         for (key, entry) in &entries {
             // What is pending may be in storage already: the overlay knows what is durable.
             if self.overlay.pending(key).is_none() {
-                self.survey.tree.replace(key, &nothing, entry);
-                self.survey.live += lives(key, entry);
+                survey.tree.replace(key, &nothing, entry);
+                survey.live += lives(key, entry);
             }
         }
         for key in self.overlay.keys_between(after.as_ref(), until.as_ref()) {
             if let (Some(durable), Some(pending)) = (self.overlay.durable(key), self.overlay.pending(key)) {
-                self.survey.tree.replace(key, &nothing, durable);
-                self.survey.live += lives(key, pending);
+                survey.tree.replace(key, &nothing, durable);
+                survey.live += lives(key, pending);
             }
         }
-        self.survey.passed = until.map_or(Passed::All, Passed::Upto);
-        Ok(matches!(self.survey.passed, Passed::All))
+        survey.passed = until.map_or(Passed::All, Passed::Upto);
+        Ok(matches!(survey.passed, Passed::All))
     }
 
     /// About a page of the keys after `after`.
@@ -146,10 +173,14 @@ impl Partition {
     /// ([`Partition::durable`]).
     #[must_use]
     pub const fn tree(&self) -> Option<&Tree> {
-        match self.survey.passed {
-            Passed::All => Some(&self.survey.tree),
-            _ => None,
-        }
+        self.survey.tree()
+    }
+
+    /// The hash tree of the latest state, pending changes included.
+    pub(super) fn pending_tree(&self) -> Option<Tree> {
+        let mut tree = self.tree()?.clone();
+        self.overlay.changes().for_each(|change| tree.apply(change));
+        Some(tree)
     }
 
     /// Live keys of user buckets held here, pending changes included; `None` until all rows were surveyed.

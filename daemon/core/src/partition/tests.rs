@@ -13,8 +13,10 @@ use crate::merkle::{DEPTH, Secret, Tree};
 use crate::segment::Segments;
 
 mod collect;
+mod full;
 mod hints;
 mod repair;
+mod verify;
 
 /// Committed rows, in memory.
 #[derive(Default, Clone)]
@@ -119,7 +121,7 @@ impl Node {
         entry.siblings.into_iter().map(|(_, version)| version.payload).collect()
     }
 
-    fn pull_all(&mut self, from: &Self) {
+    fn pull_all(&mut self, from: &mut Self) {
         while let LogAnswer::Page(page) =
             from.partition.serve_log(&from.memory, self.partition.durable(), LIMITS).unwrap()
         {
@@ -128,18 +130,7 @@ impl Node {
                 return;
             }
         }
-        let mut request = self.partition.open_full(&self.memory, LIMITS).unwrap();
-        loop {
-            let page = from.partition.serve_full(&from.memory, &request, LIMITS).unwrap();
-            let (_, progress) = self
-                .change(|partition, transaction| partition.take_full(transaction, &page, LIMITS))
-                .unwrap();
-            match progress {
-                Progress::Next(next) => request = next,
-                Progress::Done => return,
-                Progress::Aborted => panic!("nothing restarted"),
-            }
-        }
+        full::exchange(self, from, |_, _, _| {});
     }
 }
 
@@ -230,7 +221,7 @@ fn both_exchanges_bring_a_replica_into_step() {
             a.change(|partition, transaction| partition.prune(transaction, &[NodeId(2)], 100));
         }
         b.put(&key("own"), "b");
-        b.pull_all(&a);
+        b.pull_all(&mut a);
         assert!(b.partition.durable().covers(a.partition.durable()));
         assert_eq!(b.values(&key("k3")), [Bytes::from("a")]);
         assert_eq!((b.values(&gone).len(), b.values(&key("own")).len()), (0, 1));
@@ -263,28 +254,6 @@ fn a_log_record_is_pruned_once_although_storage_still_shows_it() {
     let mut transaction = Transaction { rows: &a.memory, batch: &mut batch };
     let tickets = [0; 2].map(|_| a.partition.prune(&mut transaction, &[NodeId(2)], 100));
     assert_eq!((tickets[0].is_some(), tickets[1], a.partition.log_records()), (true, None, 1));
-}
-
-/// Found by the simulator: the receiver gave an exchange up and began anew, and a page of the first one came late.
-#[test]
-fn a_page_that_is_older_than_the_exchange_ends_it() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
-    for name in ["a", "b", "c", "d"] {
-        a.put(&key(name), "old");
-    }
-    let request = b.partition.open_full(&b.memory, LIMITS).unwrap();
-    let page = a.partition.serve_full(&a.memory, &request, LIMITS).unwrap();
-    let (_, progress) =
-        b.change(|partition, transaction| partition.take_full(transaction, &page, LIMITS)).unwrap();
-    let Progress::Next(second) = progress else { panic!("two pages are needed") };
-    let late = a.partition.serve_full(&a.memory, &second, LIMITS).unwrap();
-    a.put(&key("d"), "new");
-    let request = b.partition.open_full(&b.memory, LIMITS).unwrap();
-    let page = a.partition.serve_full(&a.memory, &request, LIMITS).unwrap();
-    b.change(|partition, transaction| partition.take_full(transaction, &page, LIMITS)).unwrap();
-    let (_, progress) =
-        b.change(|partition, transaction| partition.take_full(transaction, &late, LIMITS)).unwrap();
-    assert_eq!((progress, b.partition.durable().covers(a.partition.durable())), (Progress::Aborted, false));
 }
 
 #[test]

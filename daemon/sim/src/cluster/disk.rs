@@ -86,6 +86,7 @@ impl Cluster {
         let keep = self.rng.below(unsynced + 2);
         self.trace.note(|| format!("node {place} crashes, {keep} of {unsynced} unsynced commits survive"));
         self.nodes[place].crash(keep);
+        self.verifying[place].fill_with(|| None);
         if self.healing || self.rng.chance(700) { self.start(place) } else { Ok(()) }
     }
 

@@ -81,7 +81,9 @@ impl Cluster {
         let node = &mut self.nodes[place];
         let partition = &mut node.partitions[index];
         let body = if full {
-            Body::FullRequest(partition.open_full(&node.disk, limits)?.to_bytes())
+            let request = partition.open_full(&node.disk, limits)?.to_bytes();
+            self.pulls[place][index] = Some((from, request.clone()));
+            Body::FullRequest(request)
         } else {
             Body::LogRequest(partition.durable().to_bytes())
         };
@@ -140,7 +142,14 @@ impl Cluster {
             Body::FullRequest(bytes) => {
                 Some(self.serve_full(to, partition, &FullRequest::from_bytes(bytes)?)?)
             }
-            Body::FullPage(bytes) => self.take_full(to, from, partition, &FullPage::from_bytes(bytes)?)?,
+            Body::FullPage(bytes) => {
+                let page = FullPage::from_bytes(bytes)?;
+                if self.take_verified(to, partition, &page)? {
+                    None
+                } else {
+                    self.take_full(to, from, partition, &page)?
+                }
+            }
             Body::EchoRequest(request) => Some(self.answer_echo(to, request)?),
             Body::EchoAnswer(answer) => {
                 self.take_echo(to, from, from_epoch, answer)?;
@@ -197,7 +206,7 @@ impl Cluster {
                 for key in &node.views[index].keys {
                     let history = &self.oracle.keys[key.key];
                     for (_, entry) in page.entries.iter().filter(|(sent, _)| *sent == history.key) {
-                        durable::check_sent(Some(entry), key, history, place)?;
+                        durable::check_sent(entry, key, history, place)?;
                     }
                 }
                 Ok(Body::LogPage(page.to_bytes()))
@@ -226,13 +235,11 @@ impl Cluster {
     fn serve_full(&self, place: usize, index: usize, request: &FullRequest) -> Result<Body, Broken> {
         let node = &self.nodes[place];
         let page = node.partitions[index].serve_full(&node.disk, request, self.limits())?;
+        durable::check_told(&page.clock, &node.views[index], place)?;
         for key in &node.views[index].keys {
             let history = &self.oracle.keys[key.key];
-            if page.after.as_ref() < Some(&history.key)
-                && page.until.as_ref().is_none_or(|until| history.key <= *until)
-            {
-                let sent = page.entries.iter().find(|(sent, _)| *sent == history.key);
-                durable::check_sent(sent.map(|(_, entry)| entry), key, history, place)?;
+            for (_, entry) in page.part.entries().iter().filter(|(sent, _)| *sent == history.key) {
+                durable::check_sent(entry, key, history, place)?;
             }
         }
         Ok(Body::FullPage(page.to_bytes()))
@@ -255,6 +262,7 @@ impl Cluster {
         let next = match progress {
             Progress::Next(request) => Some(request.to_bytes()),
             Progress::Done | Progress::Aborted => None,
+            Progress::Stray => return Ok(None),
         };
         self.pulls[place][index] = next.clone().map(|request| (from, request));
         Ok(next.map(Body::FullRequest))

@@ -46,7 +46,7 @@ impl Cluster {
     }
 
     /// Something happens between two messages of an exchange that `place` is the receiver of.
-    fn come_between(&mut self, place: usize) -> Result<(), Broken> {
+    pub(super) fn come_between(&mut self, place: usize) -> Result<(), Broken> {
         self.trace.next_step();
         self.now += 1;
         match self.rng.below(24) {

@@ -76,7 +76,7 @@ impl Cluster {
         if let Compared::Differs { held, .. } = &compared {
             durable::check_told(&held.clock, view, place)?;
             if let Some(readable) = view.key(key) {
-                durable::check_sent(Some(&held.entry), readable, history, place)?;
+                durable::check_sent(&held.entry, readable, history, place)?;
             }
         }
         Ok(Body::Compared(read, compared.to_bytes()))

@@ -44,17 +44,12 @@ pub fn check_told(told: &Clock, view: &View, place: usize) -> Result<(), Broken>
     Err(Broken::new("durable", format!("node {place} told a clock that is ahead of what can be read there")))
 }
 
-/// Checks an entry that another node is sent, `None` for a key that the sender says to lack: it is what clients can read.
+/// Checks an entry that another node is sent: it is what clients can read.
 ///
 /// # Errors
 /// [`Broken`] when it is not.
-pub fn check_sent(
-    sent: Option<&Entry>,
-    readable: &KeyView,
-    history: &History,
-    place: usize,
-) -> Result<(), Broken> {
-    let sent: Vec<Dot> = sent.map(|entry| entry.dots().collect()).unwrap_or_default();
+pub fn check_sent(sent: &Entry, readable: &KeyView, history: &History, place: usize) -> Result<(), Broken> {
+    let sent: Vec<Dot> = sent.dots().collect();
     let shown = readable.siblings.iter().count() + readable.strangers.len();
     let same = sent.iter().all(|dot| {
         let number = history.writes.iter().position(|write| write.dot == *dot);

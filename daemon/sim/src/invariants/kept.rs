@@ -1,8 +1,5 @@
 //! Seen means kept: a value that a replica says it has seen is shown there, unless something that it has seen too
 //! supersedes it. Otherwise a clock could cover a write that nobody has any more.
-//!
-//! One exception: a full exchange joins the clock of its first page, and a later page may have shown that a key is
-//! gone. Then the delete is known by its effect only, until it arrives itself; but some replica must have it.
 
 use crate::broken::Broken;
 
@@ -16,7 +13,7 @@ pub fn check(look: &Look<'_>) -> Result<(), Broken> {
     for key in &look.now.keys {
         let Some(history) = look.oracle.keys.get(key.key) else { continue };
         let missing = history.visible(key.seen, key.seen).minus(key.siblings);
-        if let Some(number) = missing.iter().find(|number| !history.is_deleted(*number)) {
+        if let Some(number) = missing.first() {
             let dot = history.dot(number);
             let text = format!("node {} has seen {dot} of key {} but does not show it", look.place, key.key);
             return Err(Broken::new("kept", text));

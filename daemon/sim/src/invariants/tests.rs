@@ -76,14 +76,6 @@ fn a_replica_may_show_what_it_has_seen_and_nothing_superseded() {
 }
 
 #[test]
-fn a_delete_may_be_known_by_its_effect_if_some_replica_has_it() {
-    let mut oracle = history();
-    assert!(!oracle.keys[0].is_deleted(0));
-    oracle.keys[0].published = bits(&[1]);
-    assert!(oracle.keys[0].is_deleted(0) && !oracle.keys[0].is_deleted(1));
-}
-
-#[test]
 fn what_was_readable_stays_and_nothing_is_readable_too_early() {
     let (empty, put) = (view(&[], &[]), view(&[0], &[0]));
     assert_eq!(look(&empty, &put, Touch::Staged), Err("durable"));
@@ -136,8 +128,15 @@ fn a_tree_of_something_else_is_noticed() {
     assert!(!check(&partition), "a row that came by itself");
     let (empty, mut other) = (Tree::new(Secret::new(&[1; 32]), 2), Tree::new(Secret::new(&[1; 32]), 2));
     other.replace(&history().keys[0].key, &Entry::default(), &entry);
-    let pair = |same| trees::check_pair([Some(&empty), Some(&other)], same, [0, 1]).is_ok();
-    assert!(pair(false) && !pair(true) && trees::check_pair([Some(&empty), None], true, [0, 1]).is_ok());
+    let pair = |trees, views| trees::check_pair(trees, views, [0, 1]).is_ok();
+    let (none, put) = (view(&[], &[]), view(&[0], &[0]));
+    let differ = [Some(&empty), Some(&other)];
+    assert!(
+        pair(differ, [&none, &put])
+            && !pair(differ, [&put, &put])
+            && pair([Some(&empty), None], [&put, &put])
+    );
+    assert!(!pair([None; 2], [&view(&[], &[0]), &put]), "the same clock and other values");
 }
 
 #[test]

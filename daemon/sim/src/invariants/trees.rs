@@ -1,5 +1,6 @@
 //! Merkle trees agree exactly when the data does: a replica's tree is that of what can be read there, at every instant,
-//! so two replicas with the same tree show the same, and two that show the same have the same tree.
+//! so two replicas with the same tree show the same, and two that show the same have the same tree. And the data agrees
+//! when the clocks do, as long as no entry has an explicit context: else a difference at rest would be no alarm.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use settle_core::storage::Rows;
 
 use crate::broken::Broken;
 use crate::oracle::History;
+use crate::view::View;
 
 /// Checks the tree of one replica, if it is complete, against what can be read.
 ///
@@ -34,11 +36,17 @@ pub fn check<'a>(
     Err(Broken::new("trees", format!("node {place}: the hash tree is not that of what can be read")))
 }
 
-/// Checks the trees of two replicas, if both are complete; `same`: they show the same.
+/// Checks two replicas of a partition by what can be read there, and their trees, if both are complete.
 ///
 /// # Errors
-/// [`Broken`] when the trees say otherwise.
-pub fn check_pair(trees: [Option<&Tree>; 2], same: bool, places: [usize; 2]) -> Result<(), Broken> {
+/// [`Broken`] when the trees say otherwise, or what they show differs although the clocks do not.
+pub fn check_pair(trees: [Option<&Tree>; 2], views: [&View; 2], places: [usize; 2]) -> Result<(), Broken> {
+    let [a, b] = views;
+    let same = a.shows_same(b);
+    if !same && a.clock == b.clock && a.is_plain() && b.is_plain() {
+        let text = format!("nodes {places:?} have seen the same and show different values");
+        return Err(Broken::new("trees", text));
+    }
     let [Some(one), Some(other)] = trees else { return Ok(()) };
     if (one.root() == other.root()) == same {
         return Ok(());

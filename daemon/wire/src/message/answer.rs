@@ -26,7 +26,7 @@ pub enum Answer {
     Echo(EchoReply),
     /// A page of a log exchange, or the advice to ask for everything.
     Log(LogAnswer),
-    /// A page of a full exchange.
+    /// The answer to a step of a full exchange.
     Full(FullPage),
     /// The answering node's layout, if it has one.
     Layout(Option<Layout>),

@@ -49,7 +49,7 @@ pub enum Question {
         /// The asking replica's durable clock.
         clock: Clock,
     },
-    /// The next page of all keys: [`super::Answer::Full`].
+    /// The next step of a full exchange: [`super::Answer::Full`].
     PullFull {
         /// The partition.
         partition: PartitionId,

@@ -32,7 +32,7 @@ fn what_is_superseded_at_the_replica_that_is_asked_is_told_too() {
     let version = Some(Version { stamp: Hlc(1), payload: Bytes::from_static(b"new") });
     let write = Write { key: k.clone(), version, context, over_all_seen: true };
     a.change(|partition, transaction| partition.write(transaction, write)).unwrap();
-    a.pull_all(&c);
+    a.pull_all(&mut c);
     assert_eq!(a.values(&k), [Bytes::from("new")]);
 }
 

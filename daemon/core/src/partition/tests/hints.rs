@@ -86,7 +86,7 @@ fn a_dropped_record_makes_the_replicas_diverge_that_lack_it() {
     let answer = node.partition.serve_log(&node.memory, away.partition.durable(), LIMITS).unwrap();
     assert_eq!(answer, LogAnswer::Full);
     assert_eq!(settle(&mut node, &[AWAY, HERE]), [AWAY], "its last word is what it was");
-    away.pull_all(&node);
+    away.pull_all(&mut node);
     assert_eq!(away.values(&key("k30")), [Bytes::from("v")]);
     node.partition.told(AWAY, Moment(3), firm(away.partition.durable().clone()), Moment(4)).unwrap();
     assert_eq!(settle(&mut node, &[AWAY, HERE]), []);

@@ -34,7 +34,7 @@ fn a_missed_write_is_repaired_once_and_logged() {
     assert!(b.partition.logged().has(dot), "others may lack it");
     assert!(!read(&mut b, &mut a, &k) && !read(&mut a, &mut b, &k));
     // What was not read comes by the ordinary exchange.
-    b.pull_all(&a);
+    b.pull_all(&mut a);
     assert_eq!(b.values(&key("other")), [Bytes::from("not read")]);
     b.change(|partition, transaction| partition.sweep(transaction, 10)).unwrap();
     assert_eq!(b.partition.residue(), 0);
