@@ -1,7 +1,12 @@
 //! Which nodes hold which partition, as the cluster has decided it.
 //!
 //! A cluster is born once, with layout 1; every later one follows from its predecessor. Where each partition lies is
-//! computed ([`crate::placement`]); what is decided, stored and told is the result.
+//! computed ([`crate::placement`]); what is decided, stored and told is the result. How the next one is decided is in
+//! [`decide`], how a cluster gets there in [`steps`].
+
+pub mod decide;
+pub mod sets;
+pub mod steps;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -50,6 +55,30 @@ impl Layout {
         let mut layout = Self { birth, version: 1, hosts, replication, assignment };
         layout.hosts.sort_by_key(|host| host.node);
         Ok((layout, summary))
+    }
+
+    /// The layout after this one, with other nodes or another replication, and what it means; as few replicas move as can.
+    ///
+    /// # Errors
+    /// [`PlacementError`] when the nodes cannot hold anything.
+    pub fn next(
+        &self,
+        hosts: Vec<Host>,
+        replication: Replication,
+    ) -> Result<(Self, Summary), PlacementError> {
+        let (assignment, summary) = place(&hosts, &replication, self.partitions(), Some(&self.assignment))?;
+        let (birth, version) = (self.birth, self.version + 1);
+        let mut layout = Self { birth, version, hosts, replication, assignment };
+        layout.hosts.sort_by_key(|host| host.node);
+        Ok((layout, summary))
+    }
+
+    /// Whether it can be the layout after `current`.
+    #[must_use]
+    pub fn follows(&self, current: &Self) -> bool {
+        self.birth == current.birth
+            && Some(self.version) == current.version.checked_add(1)
+            && self.partitions() == current.partitions()
     }
 
     /// The nodes, sorted by identity.

@@ -19,6 +19,7 @@ mod cache;
 mod collect;
 mod compare;
 mod contradiction;
+mod dropping;
 mod exchange;
 mod freshness;
 mod full;
@@ -51,6 +52,7 @@ pub use apply::{Applied, Delta};
 pub use collect::Collected;
 pub use compare::{Compared, Have, Held};
 pub use contradiction::Contradiction;
+pub use dropping::Dropping;
 pub use exchange::{LogAnswer, LogPage, PageLimits, entries_bytes};
 pub use freshness::{Moment, Told, WentBack};
 pub use full::{
@@ -63,6 +65,7 @@ pub use verify::{Verdict, Verification};
 pub use write::{Write, Written};
 
 use cache::EntryCache;
+use dropping::Removal;
 use freshness::PeerView;
 use full::Pull;
 use log::Log;
@@ -96,6 +99,8 @@ pub struct Partition {
     /// The caller's tick at the last change of `durable`.
     changed_at: u64,
     ticket: Ticket,
+    /// The newest change that was reported durable.
+    reported: Ticket,
     /// Dots that join `durable` with their ticket.
     staged: VecDeque<(Ticket, StagedDots)>,
     overlay: Overlay,
@@ -115,6 +120,8 @@ pub struct Partition {
     survey: Survey,
     /// What the rows themselves say, while they are read again.
     scrub: Option<Survey>,
+    /// Present while the partition is being dropped: it is as if empty, and rows that storage has are not looked at.
+    removal: Option<Removal>,
 }
 
 /// Dots on their way into the durable clock.
@@ -147,18 +154,29 @@ impl Partition {
         rows: &dyn Rows,
         logged: Vec<Logged>,
     ) -> Result<Self, StorageError> {
+        if let Some(removal) = dropping::stored(id, rows)? {
+            return Ok(Self {
+                removal: Some(removal),
+                ..Self::new(id, origin, Clock::new(), Log::empty(id))
+            });
+        }
         let mut clock = match rows.get(&Table::Clock.prefix(id))? {
             Some(stored) => Clock::from_bytes(stored).map_err(|error| corrupt("clock", &error))?,
             None => Clock::new(),
         };
         let log = Log::open(id, rows, logged)?;
         clock.join(log.dots());
-        let mut residue = BTreeSet::new();
+        let mut partition = Self::new(id, origin, clock, log);
         scan_table(rows, Table::Residue, id, |row, _| {
-            residue.insert(Table::row_key(row));
+            partition.residue.insert(Table::row_key(row));
             Ok(())
         })?;
-        Ok(Self {
+        partition.diverged = hints::stored(id, rows)?;
+        Ok(partition)
+    }
+
+    fn new(id: PartitionId, origin: Origin, clock: Clock, log: Log) -> Self {
+        Self {
             id,
             origin,
             counter: clock.greatest(origin),
@@ -166,19 +184,21 @@ impl Partition {
             clock,
             changed_at: 0,
             ticket: Ticket(0),
+            reported: Ticket(0),
             staged: VecDeque::new(),
             overlay: Overlay::default(),
             cache: RefCell::default(),
-            residue,
+            residue: BTreeSet::new(),
             swept: None,
             log,
-            diverged: hints::stored(id, rows)?,
+            diverged: BTreeMap::new(),
             peers: BTreeMap::new(),
             pull: None,
             asked: 0,
             survey: Survey::new(Secret::new(&[0; 32])),
             scrub: None,
-        })
+            removal: None,
+        }
     }
 
     /// Keeps up to about `bytes_max` bytes of recently used entries in memory; without this call, none.
@@ -198,11 +218,13 @@ impl Partition {
         self.origin
     }
 
-    /// The greatest counter of `origin` that this replica or, by its last word, a peer has seen; 0 if none has.
+    /// The greatest counter of `origin` that this replica has minted or seen, or, by its last word, a peer has seen; 0 if
+    /// none has.
     #[must_use]
     pub fn heard_of(&self, origin: Origin) -> u64 {
+        let own = if origin == self.origin { self.counter } else { self.clock.greatest(origin) };
         let told = self.peers.values().filter_map(PeerView::watermark);
-        told.map(|told| told.greatest(origin)).fold(self.clock.greatest(origin), u64::max)
+        told.map(|told| told.greatest(origin)).fold(own, u64::max)
     }
 
     /// How many bytes of payload a key would keep beside a write that supersedes `context`.
@@ -266,6 +288,11 @@ impl Partition {
             }
             self.changed_at = tick;
         }
+        self.reported = self.reported.max(ticket);
+        if matches!(self.removal, Some(Removal::Marking(marked)) if marked <= ticket) {
+            // Nobody may be told that the clock is what it was before.
+            self.changed_at = tick;
+        }
         self.log.committed(ticket);
         let (survey, scrub) = (&mut self.survey, &mut self.scrub);
         self.overlay.committed(ticket, self.cache.get_mut(), |key, change| {
@@ -290,6 +317,9 @@ impl Partition {
 
     /// The stored entry of a key without pending changes.
     fn stored(&self, rows: &dyn Rows, key: &Key) -> Result<Entry, StorageError> {
+        if self.is_dropping() {
+            return Ok(Entry::default());
+        }
         let mut cache = self.cache.borrow_mut();
         if let Some(entry) = cache.get(key) {
             return Ok(entry.clone());

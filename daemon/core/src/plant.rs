@@ -70,9 +70,31 @@ pub enum Plant {
     DroppedHintNotInClock,
     /// A log exchange leaves out what the log cannot name any more.
     DroppedHintSkipped,
+    /// An acceptor forgets its promise.
+    PromiseForgotten,
+    /// A step is entered when a majority has acknowledged the one before.
+    StepEnteredByMajority,
+    /// During a change, the level of a write is met in the new replicas only.
+    LevelMetInNewOnly,
+    /// Reads are met in the new replicas while these still pull.
+    NewReadEarly,
+    /// A node acknowledges a step while requests that it began before still run.
+    AckedBeforeRequestsEnded,
+    /// A node acknowledges that it has pulled everything when it has from one old replica.
+    PulledFromOne,
+    /// An old replica drops its copy although a new one lacks something of it.
+    DroppedTooEarly,
+    /// A dropped partition mints from 1 again.
+    CounterRestarted,
+    /// A partition is dropped without a mark, so that a crash in the middle leaves a part of it.
+    DropUnmarked,
+    /// The mark of a dropped partition is removed while log segments still have records of it.
+    MarkRemovedEarly,
+    /// What a replica that has dropped the partition told of it counts when it comes back.
+    DroppedNotForgotten,
 }
 
-/// All plants, for the simulator's list.
+/// Those that are found in clusters whose layout stays.
 pub const ALL: &[Plant] = &[
     Plant::MergeWithoutImpliedContext,
     Plant::DotReusedAfterCrash,
@@ -106,6 +128,21 @@ pub const ALL: &[Plant] = &[
     Plant::DroppedHintUnmarked,
     Plant::DroppedHintNotInClock,
     Plant::DroppedHintSkipped,
+];
+
+/// Those that take a change of the layout to be found.
+pub const LAYOUT: &[Plant] = &[
+    Plant::PromiseForgotten,
+    Plant::StepEnteredByMajority,
+    Plant::LevelMetInNewOnly,
+    Plant::NewReadEarly,
+    Plant::AckedBeforeRequestsEnded,
+    Plant::PulledFromOne,
+    Plant::DroppedTooEarly,
+    Plant::CounterRestarted,
+    Plant::DropUnmarked,
+    Plant::MarkRemovedEarly,
+    Plant::DroppedNotForgotten,
 ];
 
 #[cfg(feature = "plant")]

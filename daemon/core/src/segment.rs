@@ -70,6 +70,18 @@ impl Kept {
         self.newest = self.newest.max(segment);
     }
 
+    /// The newest that is reported durable.
+    #[must_use]
+    pub const fn newest(&self) -> SegmentId {
+        self.newest
+    }
+
+    /// Whether all up to `segment` are removed, or on their way.
+    #[must_use]
+    pub const fn has_removed(&self, segment: SegmentId) -> bool {
+        self.removed >= segment
+    }
+
     /// Begins a round: from now on each partition is pruned, and spilled.
     #[must_use]
     pub const fn round(&self) -> Round {

@@ -71,6 +71,8 @@ pub enum Table {
     Residue = b'r',
     /// Partition, node -> the dots whose log records were dropped although that replica may lack them.
     Diverged = b'd',
+    /// Partition: the marks of those that are being dropped.
+    Dropping = b'x',
 }
 
 impl Batch {

@@ -126,6 +126,14 @@ impl Partition {
         }
     }
 
+    /// Forgets all that was told by, and proven of, replicas that are not among the `others` any more: what one of them has
+    /// dropped it does not have, and when it comes back it is new.
+    pub fn retain_peers(&mut self, others: &[NodeId]) {
+        if !planted(Plant::DroppedNotForgotten) {
+            self.peers.retain(|peer, _| others.contains(peer));
+        }
+    }
+
     /// Before which moment every write acknowledged through `peer` is proven to be reflected here.
     pub fn proof(&mut self, peer: NodeId, now: Moment) -> Option<Moment> {
         let view = self.peers.get_mut(&peer)?;

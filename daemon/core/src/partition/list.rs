@@ -17,6 +17,9 @@ impl Partition {
         after: Option<&Key>,
         mut visit: impl FnMut(&Key, bytes::Bytes) -> ControlFlow<()>,
     ) -> Result<(), StorageError> {
+        if self.is_dropping() {
+            return Ok(());
+        }
         let from = match after {
             // The smallest row name above the key's.
             Some(key) => [Table::Entry.key_row(self.id, key).as_ref(), &[0]].concat(),
@@ -37,6 +40,9 @@ impl Partition {
         after: Option<&Key>,
         mut visit: impl FnMut(&Key) -> ControlFlow<()>,
     ) -> Result<(), StorageError> {
+        if self.is_dropping() {
+            return Ok(());
+        }
         let mut outcome = Ok(());
         let begin = after.filter(|after| *after >= prefix);
         let from = match begin {

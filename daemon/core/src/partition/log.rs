@@ -77,6 +77,13 @@ impl Log {
         Ok(Self { id, dots, spilled, fresh, spilling, durable, spill_upto, spilled_at, ages })
     }
 
+    /// A log without records.
+    pub(super) fn empty(id: PartitionId) -> Self {
+        let (dots, spilled, fresh, spilling) = Default::default();
+        let (durable, spill_upto, spilled_at, ages) = Default::default();
+        Self { id, dots, spilled, fresh, spilling, durable, spill_upto, spilled_at, ages }
+    }
+
     /// All dots with a record.
     pub(super) const fn dots(&self) -> &Clock {
         &self.dots

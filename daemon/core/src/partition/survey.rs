@@ -63,6 +63,12 @@ impl Survey {
         self.tree.secret()
     }
 
+    /// There is nothing any more, and all of it was passed.
+    pub(super) fn empty(&mut self) {
+        let tree = Tree::new(*self.tree.secret(), DEPTH);
+        *self = Self { tree, live: 0, passed: Passed::All };
+    }
+
     fn has_passed(&self, key: &Key) -> bool {
         match &self.passed {
             Passed::Nothing => false,
