@@ -82,7 +82,7 @@ impl AdminApi {
         let node = &self.node;
         let config = node.config.load();
         let routes = node.routes();
-        let replicas = node.partition_ids().map(|id| routes.of(id).replicas).max();
+        let replicas = node.partition_ids().map(|id| routes.of(id).sizes.0[0]).max();
         let own = json!({
             "name": config.boot.node.name,
             "node_id": node.origin.node.to_string(),

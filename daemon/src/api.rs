@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::config::Config;
 use crate::node::Node;
+use crate::node::route::Routes;
 
 use forward::{Forward, Passed, path_of, was_forwarded};
 use metrics::{CallMetrics, Op};
@@ -121,24 +122,31 @@ impl Api {
             return refused;
         }
         let id = Key::new(&bucket.name, &key).partition(self.node.partition_count());
-        let elsewhere = {
-            let routes = self.node.routes();
-            routes.of(id).replicas > 0 && !routes.of(id).own
-        };
+        // The call looks at no others: this is where it began.
+        let routes = self.node.routes_for_request();
+        let elsewhere = routes.of(id).is_known() && !routes.of(id).coordinates;
         if elsewhere && call.op != Op::Keys && !params.own && !was_forwarded(request.headers()) {
-            return self.pass(id, kv::deadline(&self.node, &params), request).await;
+            return self.pass(&routes, id, kv::deadline(&self.node, &params), request).await;
         }
         match call.op {
-            Op::Keys => keys::list(&self.node, &self.forward, &bucket.name, &params, &request).await,
-            Op::Get => kv::get(&self.node, bucket, &key, call.level, &params).await,
-            Op::Put | Op::Delete => kv::write(&self.node, bucket, &key, call.level, &params, request).await,
+            Op::Keys => keys::list(&self.node, &self.forward, &routes, &bucket.name, &params, &request).await,
+            Op::Get => kv::get(&self.node, routes, bucket, &key, call.level, &params).await,
+            Op::Put | Op::Delete => {
+                kv::write(&self.node, routes, bucket, &key, call.level, &params, request).await
+            }
         }
     }
 }
 
 impl Api {
     /// Passes a call on to a replica of its key.
-    async fn pass(&self, partition: PartitionId, deadline: Instant, request: Request) -> Response {
+    async fn pass(
+        &self,
+        routes: &Routes,
+        partition: PartitionId,
+        deadline: Instant,
+        request: Request,
+    ) -> Response {
         let (head, body) = request.into_parts();
         let limit = self.node.config.load().live.limits.value_bytes;
         let body = match read_body(body, limit, kv::left(deadline)).await {
@@ -147,7 +155,8 @@ impl Api {
         };
         let path = path_of(&head.uri);
         let (method, headers) = (head.method, &head.headers);
-        self.forward.pass(&self.node, Passed { partition, method, path, headers, body, deadline }).await
+        let passed = Passed { partition, method, path, headers, body, deadline };
+        self.forward.pass(&self.node, routes, passed).await
     }
 }
 

@@ -13,12 +13,13 @@ pub(crate) mod quorum;
 mod read;
 mod repair;
 pub(crate) mod route;
+pub(crate) mod sets;
 mod status;
 mod write;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use settle_core::dot::Origin;
@@ -41,7 +42,7 @@ use crate::peer::Peer;
 
 use commit::{Staged, Waiter};
 use pace::Pace;
-use route::Routes;
+use route::{Routes, Stage};
 
 pub(crate) use read::{ReadError, ReadRequest};
 pub(crate) use write::{WriteError, WriteRequest};
@@ -79,6 +80,8 @@ pub(crate) struct Node {
     layout: ArcSwapOption<Layout>,
     /// Follows from `layout` and `peers`.
     routes: ArcSwap<Routes>,
+    /// What routes were before, as far as requests may still hold them.
+    older_routes: Mutex<Vec<(Stage, Weak<Routes>)>>,
     /// The partitions that a full exchange is filling; see [`Node::begin_full`].
     filling: Mutex<BTreeSet<PartitionId>>,
     /// How many more repairs may go on in the background; see [`mod@repair`].
@@ -160,6 +163,7 @@ impl Node {
             roster: ArcSwap::from_pointee(parts.roster),
             layout: ArcSwapOption::from(parts.layout.map(Arc::new)),
             routes: ArcSwap::from_pointee(Routes::default()),
+            older_routes: Mutex::default(),
             filling: Mutex::default(),
             repairing: Arc::new(Semaphore::new(repair::BACKGROUND_MAX)),
             pace: Pace::default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Method, Uri};
+use http::{Method, StatusCode, Uri};
 use settle_core::key::PartitionId;
 use settle_service::http::{Response, with_content_type};
 use settle_wire::http::{Base, Call, Client, ClientLimits, HttpError};
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::node::Node;
 use crate::node::gather::Unavailable;
+use crate::node::route::Routes;
 use crate::peer::Peer;
 
 use super::problem;
@@ -74,12 +75,17 @@ impl Forward {
         Self { client: Client::new(limits) }
     }
 
-    /// Passes a call on to the nearest replica that answers.
-    pub(super) async fn pass(&self, node: &Node, passed: Passed<'_>) -> Response {
-        let replicas = node.nearest(passed.partition);
+    /// Passes a call on to the nearest replica that answers. One that says that it may not serve it, as when it is a step
+    /// of a layout change ahead or behind, has not executed it: the next one is tried.
+    pub(super) async fn pass(&self, node: &Node, routes: &Routes, passed: Passed<'_>) -> Response {
+        let replicas = node.nearest(routes, passed.partition);
         let writes = !matches!(passed.method, Method::GET | Method::HEAD);
-        for replica in &replicas {
+        let mut refused = None;
+        for replica in replicas.iter().filter(|replica| replica.coordinates).map(|replica| &replica.peer) {
             match self.try_at(replica, &passed).await {
+                Ok(response) if response.status() == StatusCode::MISDIRECTED_REQUEST => {
+                    refused = Some(response);
+                }
                 Ok(response) => return response,
                 // Its address is not known, as before it was ever connected.
                 Err(None) => {}
@@ -91,7 +97,7 @@ impl Forward {
                 }
             }
         }
-        problem::unavailable(&Unavailable::TooFew { needed: 1, alive: 0 })
+        refused.unwrap_or_else(|| problem::unavailable(&Unavailable::TooFew { needed: 1, alive: 0 }))
     }
 
     async fn try_at(&self, replica: &Peer, passed: &Passed<'_>) -> Result<Response, Option<HttpError>> {

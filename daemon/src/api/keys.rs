@@ -11,6 +11,8 @@ use settle_core::key::{Key, PartitionId};
 use settle_core::storage::StorageError;
 use settle_service::http::{Request, Response, json};
 
+use crate::node::gather::Unavailable;
+use crate::node::route::Routes;
 use crate::node::{Node, ReadError};
 
 use super::forward::{Forward, Passed, was_forwarded};
@@ -29,6 +31,7 @@ struct Cursor {
 pub(super) async fn list(
     node: &Node,
     forward: &Forward,
+    routes: &Routes,
     bucket: &str,
     params: &Params,
     request: &Request,
@@ -42,10 +45,13 @@ pub(super) async fn list(
         return problem::unavailable(&node.not_born());
     }
     let forwarded = was_forwarded(request.headers());
-    if !forwarded && !node.routes().of(start.partition).own {
-        return pass(node, forward, bucket, params, &start, request).await;
+    if !routes.of(start.partition).coordinates {
+        if forwarded {
+            return problem::unavailable(&Unavailable::NotReplica);
+        }
+        return pass(node, forward, routes, bucket, params, &start, request).await;
     }
-    match page(node, bucket, params, start) {
+    match page(node, routes, bucket, params, start) {
         Ok((keys, cursor)) => json(StatusCode::OK, &json!({ "keys": keys, "cursor": cursor })),
         Err(error) => problem::read(&ReadError::Storage(error)),
     }
@@ -55,6 +61,7 @@ pub(super) async fn list(
 async fn pass(
     node: &Node,
     forward: &Forward,
+    routes: &Routes,
     bucket: &str,
     params: &Params,
     start: &Cursor,
@@ -66,20 +73,20 @@ async fn pass(
     let headers = request.headers();
     let (partition, deadline) = (start.partition, deadline(node, params));
     let passed = Passed { partition, method: Method::GET, path, headers, body: Bytes::new(), deadline };
-    forward.pass(node, passed).await
+    forward.pass(node, routes, passed).await
 }
 
 fn page(
     node: &Node,
+    routes: &Routes,
     bucket: &str,
     params: &Params,
     start: Cursor,
 ) -> Result<(Vec<String>, Option<String>), StorageError> {
     let mut keys = Vec::new();
     let mut after = start.after;
-    let routes = node.routes();
     for id in node.partition_ids().skip(usize::from(start.partition.0)) {
-        if !routes.of(id).own {
+        if !routes.of(id).coordinates {
             return Ok((keys, Some(Cursor { partition: id, after: None }.text(bucket))));
         }
         let Some(partition) = node.partition(id) else { continue };

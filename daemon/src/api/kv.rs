@@ -19,6 +19,7 @@ use settle_service::http::{Request, Response, empty, read_body, with_content_typ
 use tokio::time::Instant;
 
 use crate::config::Bucket;
+use crate::node::route::Routes;
 use crate::node::{Node, ReadRequest, WriteRequest};
 
 use super::params::Params;
@@ -33,6 +34,7 @@ const OCTET_STREAM: &str = "application/octet-stream";
 /// `GET /v1/kv/{bucket}/{key}`.
 pub(super) async fn get(
     node: &Arc<Node>,
+    routes: Arc<Routes>,
     bucket: &Bucket,
     key: &[u8],
     level: Level,
@@ -41,15 +43,16 @@ pub(super) async fn get(
     let key = Key::new(&bucket.name, key);
     let deadline = deadline(node, params);
     let outcome = if params.own {
-        if let Err(unavailable) = node.require_own(key.partition(node.partition_count())) {
+        let route = routes.of(key.partition(node.partition_count()));
+        if let Err(unavailable) = node.require_own(route) {
             return problem::unavailable(&unavailable);
         }
         node.held(&key).map_err(Into::into).map(|held| {
-            let context = node.client_context(&key, &held);
+            let context = node.client_context(route, &key, &held);
             (held.entry, context)
         })
     } else {
-        let read = node.read(ReadRequest { key, level, deadline }).await;
+        let read = node.read(ReadRequest { key, level, deadline, routes }).await;
         read.map(|outcome| (outcome.entry, outcome.context))
     };
     match outcome {
@@ -61,6 +64,7 @@ pub(super) async fn get(
 /// `PUT` and `DELETE /v1/kv/{bucket}/{key}`.
 pub(super) async fn write(
     node: &Node,
+    routes: Arc<Routes>,
     bucket: &Bucket,
     key: &[u8],
     level: Level,
@@ -85,7 +89,7 @@ pub(super) async fn write(
     };
     let key = Key::new(&bucket.name, key);
     let resolver = bucket.resolver;
-    match node.write(WriteRequest { key, value, resolver, level, context, deadline }).await {
+    match node.write(WriteRequest { key, value, resolver, level, context, deadline, routes }).await {
         Ok(context) => with_context(empty(StatusCode::NO_CONTENT), &context),
         Err(error) => problem::write(&error),
     }

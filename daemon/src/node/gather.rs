@@ -6,13 +6,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use settle_core::dot::NodeId;
 use settle_core::key::PartitionId;
-use settle_core::level::Level;
 use settle_wire::message::{Answer, Question};
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock;
 use crate::peer::Peer;
 
+use super::route::{Partner, Route, Routes};
+use super::sets::{PerSet, Sets};
 use super::{Node, part};
 
 /// Not enough replicas answered.
@@ -42,13 +43,39 @@ pub(crate) enum Unavailable {
     },
 }
 
+/// What a request asks other replicas under.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking<'a> {
+    /// Where the replicas were when the request began.
+    pub(super) routes: &'a Arc<Routes>,
+    /// The partition of its key.
+    pub(super) id: PartitionId,
+    /// How many replicas of each set its level needs, this node included.
+    pub(super) needed: PerSet,
+    /// When its answer is due.
+    pub(super) deadline: Instant,
+}
+
+impl Asking<'_> {
+    /// Where the replicas of its partition are.
+    pub(super) fn route(&self) -> &Route {
+        self.routes.of(self.id)
+    }
+}
+
+impl Route {
+    /// Whether this node alone is as many replicas as are needed.
+    pub(super) fn is_alone(&self, needed: PerSet) -> bool {
+        PerSet::from_iter([self.sets]).lacking(needed).is_empty()
+    }
+}
+
 impl Node {
-    /// Fails when this node is no replica of a partition, or does not know.
-    pub(crate) fn require_own(&self, id: PartitionId) -> Result<(), Unavailable> {
-        let routes = self.routes();
-        match routes.of(id) {
-            route if route.own => Ok(()),
-            route if route.replicas > 0 => Err(Unavailable::NotReplica),
+    /// Fails when this node may not serve clients from what it holds of a partition, or does not know.
+    pub(crate) fn require_own(&self, route: &Route) -> Result<(), Unavailable> {
+        match route {
+            route if route.coordinates => Ok(()),
+            route if route.is_known() => Err(Unavailable::NotReplica),
             _ => Err(self.not_born()),
         }
     }
@@ -60,77 +87,107 @@ impl Node {
         Unavailable::NotBorn(reason.unwrap_or_else(|| "it has just been made".to_owned()))
     }
 
-    /// How many replicas of a partition a level needs. Fails fast when this node does not know the layout, is no
-    /// replica, or sees fewer alive.
-    pub(super) fn require(&self, id: PartitionId, level: Level) -> Result<usize, Unavailable> {
-        self.require_own(id)?;
-        let routes = self.routes();
-        let route = routes.of(id);
-        let needed = level.needed(route.replicas);
-        if needed <= 1 {
-            return Ok(needed);
+    /// Fails fast when fewer replicas are alive than are needed.
+    pub(super) fn require(&self, asking: &Asking<'_>) -> Result<(), Unavailable> {
+        let (route, needed) = (asking.route(), asking.needed);
+        if route.is_alone(needed) {
+            return Ok(());
         }
         let (now, silence) = (clock::now(), self.silence_max());
-        let alive = 1 + route.partners.iter().filter(|peer| peer.is_up(now, silence)).count();
-        if alive < needed { Err(Unavailable::TooFew { needed, alive }) } else { Ok(needed) }
+        let others = route.partners.iter().filter(|partner| partner.peer.is_up(now, silence));
+        let alive: PerSet = others.map(|partner| partner.sets).chain([route.sets]).collect();
+        if alive.lacking(needed).is_empty() {
+            return Ok(());
+        }
+        let (alive, needed) = alive.worst(needed);
+        Err(Unavailable::TooFew { needed, alive })
     }
 }
 
 /// The peers that were asked and not heard from, and when each of them is late.
-type Overdue = Vec<(NodeId, Instant)>;
+type Overdue = Vec<(NodeId, Sets, Instant)>;
 
-/// Asks peers until `needed` replicas, this node included, have answered. When one takes longer than it mostly does, the
-/// next one is asked as well, and in the place of one that fails.
+/// Asks peers until as many replicas of each set as are needed, this node included, have answered. When one takes longer
+/// than it mostly does, the next one is asked as well, and in the place of one that fails.
 pub(super) async fn gather(
     node: &Node,
-    id: PartitionId,
-    needed: usize,
-    deadline: Instant,
+    asking: &Asking<'_>,
     question: &Question,
-) -> Result<Vec<(Arc<Peer>, Answer)>, Unavailable> {
-    let wanted = needed.saturating_sub(1);
-    let mut waiting = node.nearest(id).into_iter();
+) -> Result<Vec<(Partner, Answer)>, Unavailable> {
+    let Asking { needed, deadline, .. } = *asking;
+    let own = PerSet::from_iter([asking.route().sets]);
+    // Who is expected to answer in time, and who has.
+    let (mut expected, mut answered) = (own, own);
+    let mut waiting = node.nearest(asking.routes, asking.id);
     let mut asked = FuturesUnordered::new();
     let mut overdue = Overdue::new();
-    let mut answers = Vec::with_capacity(wanted);
-    let mut more = wanted;
-    while answers.len() < wanted {
-        for peer in waiting.by_ref().take(std::mem::take(&mut more)) {
-            overdue.push((peer.node, Instant::now() + peer.latency.slow_after()));
-            asked.push(ask(peer, question, deadline));
+    let mut answers = Vec::with_capacity(waiting.len());
+    while !answered.lacking(needed).is_empty() {
+        while let Some(partner) = next(&mut waiting, expected.lacking(needed)) {
+            expected.add(partner.sets);
+            overdue.push((
+                partner.peer.node,
+                partner.sets,
+                Instant::now() + partner.peer.latency.slow_after(),
+            ));
+            asked.push(ask(partner, question, deadline));
         }
         // With nobody left to ask there is nothing to do before the deadline.
-        let hedges = overdue.iter().map(|(_, late)| *late).filter(|_| waiting.len() > 0);
+        let hedges = overdue.iter().map(|(_, _, late)| *late).filter(|_| !waiting.is_empty());
         match timeout_at(hedges.min().unwrap_or(deadline).min(deadline), asked.next()).await {
-            Ok(Some((peer, answer))) => {
-                overdue.retain(|(asked, _)| *asked != peer.node);
+            Ok(Some((partner, answer))) => {
+                let in_time = overdue.iter().position(|(asked, _, _)| *asked == partner.peer.node);
+                in_time.map(|at| overdue.swap_remove(at));
                 match answer {
-                    Some(answer) => answers.push((peer, answer)),
-                    None => more = 1,
+                    Some(answer) => {
+                        answered.add(partner.sets);
+                        answers.push((partner, answer));
+                    }
+                    // In the place of one that was late another one was asked already.
+                    None if in_time.is_some() => expected.remove(partner.sets),
+                    None => {}
                 }
             }
-            Err(_) if Instant::now() < deadline => more = hedge(&mut overdue),
-            Ok(None) | Err(_) => return Err(Unavailable::Late { answered: 1 + answers.len(), needed }),
+            Err(_) if Instant::now() < deadline => hedge(&mut overdue, &mut expected),
+            Ok(None) | Err(_) => {
+                let (answered, needed) = answered.worst(needed);
+                return Err(Unavailable::Late { answered, needed });
+            }
         }
     }
     Ok(answers)
 }
 
-/// How many peers are late by now; each is late once.
-fn hedge(overdue: &mut Overdue) -> usize {
-    let (before, now) = (overdue.len(), Instant::now());
-    overdue.retain(|(_, late)| *late > now);
-    before - overdue.len()
+/// The nearest of those that were not asked that is in all sets that lack somebody, else in one of them.
+fn next(waiting: &mut Vec<Partner>, lacking: Sets) -> Option<Partner> {
+    if lacking.is_empty() {
+        return None;
+    }
+    let of_all = waiting.iter().position(|partner| partner.sets.is_in_all_of(lacking));
+    let of_one = || waiting.iter().position(|partner| partner.sets.is_in_one_of(lacking));
+    of_all.or_else(of_one).map(|at| waiting.remove(at))
+}
+
+/// Peers that are late by now are not expected any more; each is late once.
+fn hedge(overdue: &mut Overdue, expected: &mut PerSet) {
+    let now = Instant::now();
+    overdue.retain(|(_, sets, late)| {
+        let in_time = *late > now;
+        if !in_time {
+            expected.remove(*sets);
+        }
+        in_time
+    });
 }
 
 /// The answer of a peer, which takes note of how long it took; `None` if it has none.
 pub(super) async fn ask(
-    peer: Arc<Peer>,
+    partner: Partner,
     question: &Question,
     deadline: Instant,
-) -> (Arc<Peer>, Option<Answer>) {
-    let waiting = Waiting { peer, asked: Instant::now(), answered: false };
-    let answer = answer(&waiting.peer, question, deadline).await;
+) -> (Partner, Option<Answer>) {
+    let waiting = Waiting { partner, asked: Instant::now(), answered: false };
+    let answer = answer(&waiting.partner.peer, question, deadline).await;
     (waiting.ended(answer.is_some()), answer)
 }
 
@@ -148,21 +205,22 @@ pub(super) async fn answer(peer: &Peer, question: &Question, deadline: Instant) 
 
 /// A question to a peer on its way; tells how long the peer took, also when nobody waits for it any more.
 struct Waiting {
-    peer: Arc<Peer>,
+    partner: Partner,
     asked: Instant,
     answered: bool,
 }
 
 impl Waiting {
-    fn ended(mut self, answered: bool) -> Arc<Peer> {
+    fn ended(mut self, answered: bool) -> Partner {
         self.answered = answered;
-        Arc::clone(&self.peer)
+        self.partner.clone()
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         let took = self.asked.elapsed();
-        if self.answered { self.peer.latency.answered(took) } else { self.peer.latency.given_up(took) }
+        let latency = &self.partner.peer.latency;
+        if self.answered { latency.answered(took) } else { latency.given_up(took) }
     }
 }

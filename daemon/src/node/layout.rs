@@ -53,7 +53,8 @@ impl Node {
 
     /// The birth and version of the layout, for peers; zeros while there is none.
     pub(crate) fn layout_version(&self) -> (u64, u64) {
-        self.layout.load().as_ref().map_or((0, 0), |layout| (layout.birth, layout.version))
+        let stage = self.routes().stage;
+        (stage.birth, stage.version)
     }
 
     /// Adopts a layout that another node told of, if it is newer. It is durable before it takes effect.

@@ -1,6 +1,5 @@
 //! Which replica is asked first: the nearest that is fresh enough.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use settle_core::key::PartitionId;
@@ -9,6 +8,7 @@ use crate::clock;
 use crate::peer::Peer;
 
 use super::Node;
+use super::route::{Partner, Routes};
 
 /// So many echoes may be due before a peer that has not answered them is asked last. It counts as down much later
 /// ([`Node::silence_max`]), and until then every read that asked it first would wait for a hedge.
@@ -22,8 +22,9 @@ const BEHIND: Duration = Duration::from_millis(1);
 const SILENT: Duration = Duration::from_secs(1);
 
 impl Node {
-    /// The other replicas of a partition that answer at present, in the order in which to ask them.
-    pub(crate) fn nearest(&self, id: PartitionId) -> Vec<Arc<Peer>> {
+    /// The other replicas of a partition in which levels must be met and that answer at present, in the order in which to
+    /// ask them.
+    pub(crate) fn nearest(&self, routes: &Routes, id: PartitionId) -> Vec<Partner> {
         let now = clock::now();
         let echoes_due = self.config.load().live.echo_interval * ECHOES_DUE_MAX;
         let silence_max = self.silence_max();
@@ -33,11 +34,12 @@ impl Node {
             let behind = partition.as_ref().is_some_and(|partition| partition.is_far_behind(peer.node));
             distance(round_trip, behind, !peer.is_up(now, echoes_due + round_trip))
         };
-        let routes = self.routes();
-        let up = routes.of(id).partners.iter().filter(|peer| peer.is_up(now, silence_max));
-        let mut up: Vec<(Duration, Arc<Peer>)> = up.map(|peer| (distance(peer), Arc::clone(peer))).collect();
+        let partners = routes.of(id).partners.iter();
+        let up = partners.filter(|partner| !partner.sets.is_empty() && partner.peer.is_up(now, silence_max));
+        let mut up: Vec<(Duration, Partner)> =
+            up.map(|partner| (distance(&partner.peer), partner.clone())).collect();
         up.sort_by_key(|(distance, _)| *distance);
-        up.into_iter().map(|(_, peer)| peer).collect()
+        up.into_iter().map(|(_, partner)| partner).collect()
     }
 }
 

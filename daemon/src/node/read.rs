@@ -13,10 +13,9 @@ use settle_core::storage::StorageError;
 use settle_wire::message::{Answer, Question};
 use tokio::time::Instant;
 
-use crate::peer::Peer;
-
 use super::Node;
-use super::gather::{Unavailable, gather};
+use super::gather::{Asking, Unavailable, gather};
+use super::route::{Partner, Route, Routes};
 
 /// A client's read.
 #[derive(Debug)]
@@ -27,6 +26,8 @@ pub(crate) struct ReadRequest {
     pub(crate) level: Level,
     /// When the answer is due.
     pub(crate) deadline: Instant,
+    /// Where the replicas were when it began.
+    pub(crate) routes: Arc<Routes>,
 }
 
 /// What was read.
@@ -60,20 +61,24 @@ pub(crate) enum ReadError {
 impl Node {
     /// Reads at a level.
     pub(crate) async fn read(self: &Arc<Self>, request: ReadRequest) -> Result<ReadOutcome, ReadError> {
-        let ReadRequest { key, level, deadline } = request;
+        let ReadRequest { key, level, deadline, routes } = request;
         let partition = key.partition(self.partition_count());
-        let needed = self.require(partition, level)?;
+        let route = routes.of(partition);
+        self.require_own(route)?;
         let mut held = self.held(&key)?;
-        if needed > 1 {
+        // What one replica shows is that replica's word, whichever sets there are.
+        if level == Level::One || route.is_alone(route.needed(level)) {
+            self.compare_by_chance(&key, &held, &routes);
+        } else {
+            let asking = Asking { routes: &routes, id: partition, needed: route.needed(level), deadline };
+            self.require(&asking)?;
             let reading = Reading::new(held);
             let question = Question::Compare { partition, key: key.clone(), have: reading.have() };
-            let answers = gather(self, partition, needed, deadline, &question).await?;
-            held = self.agree(&key, self.settle(reading, answers, &key), needed, deadline).await?;
-        } else {
-            self.compare_by_chance(&key, &held);
+            let answers = gather(self, &asking, &question).await?;
+            held = self.agree(&key, self.settle(reading, answers, &key), &asking).await?;
         }
         self.metrics.siblings.observe(held.entry.siblings.len() as f64);
-        let context = self.client_context(&key, &held);
+        let context = self.client_context(route, &key, &held);
         Ok(ReadOutcome { entry: held.entry, context })
     }
 
@@ -87,14 +92,14 @@ impl Node {
     /// What the answers to a read come to.
     pub(super) fn settle(
         &self,
-        mut reading: Reading<Arc<Peer>>,
-        answers: Vec<(Arc<Peer>, Answer)>,
+        mut reading: Reading<Partner>,
+        answers: Vec<(Partner, Answer)>,
         key: &Key,
-    ) -> Settled<Arc<Peer>> {
+    ) -> Settled<Partner> {
         let id = key.partition(self.partition_count());
-        for (peer, answer) in answers {
+        for (partner, answer) in answers {
             if let Answer::Compared(compared) = answer {
-                reading.add(peer, compared);
+                reading.add(partner, compared);
             }
         }
         reading.settle(|dots| {
@@ -104,10 +109,9 @@ impl Node {
     }
 
     /// The siblings' dots and the explicit context, always; of the clock, what concerns the replicas' present lives.
-    pub(crate) fn client_context(&self, key: &Key, held: &Held) -> ClientContext {
+    pub(crate) fn client_context(&self, route: &Route, key: &Key, held: &Held) -> ClientContext {
         let Held { entry, clock } = held;
-        let routes = self.routes();
-        let mut replicas = routes.of(key.partition(self.partition_count())).others();
+        let mut replicas = route.others();
         replicas.push(self.origin.node);
         let mut covered = clock.newest_of(&replicas);
         covered.join(&entry.context);

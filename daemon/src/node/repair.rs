@@ -17,11 +17,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::metrics::RepairResult;
-use crate::peer::Peer;
 use crate::watched::watched;
 
 use super::commit::Waiter;
-use super::gather::{answer, ask};
+use super::gather::{Asking, answer, ask};
+use super::route::{Partner, Routes};
+use super::sets::{PerSet, Sets};
 use super::{ChangeError, Node, ReadError};
 
 /// The most repairs in the background at once; further ones are left to the exchanges.
@@ -29,8 +30,9 @@ pub(super) const BACKGROUND_MAX: usize = 64;
 
 /// A replica that a repair goes to.
 enum Target {
-    This,
-    Other(Arc<Peer>),
+    /// This node, and in which sets it is.
+    This(Sets),
+    Other(Partner),
 }
 
 /// The writes of one repair, each with whether its replica lacked anything, or `None` when it may lack it still.
@@ -45,26 +47,31 @@ impl Node {
     pub(super) async fn agree(
         self: &Arc<Self>,
         key: &Key,
-        settled: Settled<Arc<Peer>>,
-        needed: usize,
-        deadline: Instant,
+        settled: Settled<Partner>,
+        asking: &Asking<'_>,
     ) -> Result<Held, ReadError> {
+        let Asking { routes, needed, deadline, .. } = *asking;
+        let route = asking.route();
         let blocking = &self.metrics.repairs.blocking;
-        if settled.is_agreed() && may_answer(settled.holders(), needed) {
+        let own = (!settled.own_lacks).then_some(route.sets);
+        let mut holders: PerSet = settled.holding.iter().map(|holding| holding.sets).chain(own).collect();
+        if settled.is_agreed() && enough(holders, needed) {
             blocking.count(RepairResult::NoDiff);
             return Ok(settled.held);
         }
-        let mut targets: Vec<Target> = settled.own_lacks.then_some(Target::This).into_iter().collect();
-        let others = self.nearest(key.partition(self.partition_count())).into_iter();
-        let lacks = |peer: &Arc<Peer>| !settled.holding.iter().any(|holding| holding.node == peer.node);
+        let this = settled.own_lacks.then_some(Target::This(route.sets));
+        let mut targets: Vec<Target> = this.into_iter().collect();
+        let others = self.nearest(routes, asking.id).into_iter();
+        let lacks =
+            |other: &Partner| !settled.holding.iter().any(|holding| holding.peer.node == other.peer.node);
         targets.extend(others.filter(lacks).map(Target::Other));
-        let mut writing = self.write_repair(settled.repair(key.clone()), targets, deadline);
-        let mut holders = settled.holders();
-        while !may_answer(holders, needed) {
+        let mut writing = self.write_repair(settled.repair(key.clone()), targets, deadline, routes);
+        while !enough(holders, needed) {
             match timeout_at(deadline, writing.next()).await {
-                Ok(Some(holds)) => holders += usize::from(holds),
+                Ok(Some(sets)) => holders.add(sets),
                 Ok(None) | Err(_) => {
                     blocking.count(RepairResult::Error);
+                    let (holders, needed) = holders.worst(needed);
                     return Err(ReadError::Unrepaired { holders, needed });
                 }
             }
@@ -80,32 +87,36 @@ impl Node {
 
     /// Compares what a read at this node alone has shown with what the others hold, in the background and with the
     /// probability `read_repair.chance`. Reserved buckets are left alone: what measures replication must not mend it.
-    pub(super) fn compare_by_chance(self: &Arc<Self>, key: &Key, held: &Held) {
+    pub(super) fn compare_by_chance(self: &Arc<Self>, key: &Key, held: &Held, routes: &Arc<Routes>) {
         let config = self.config.load();
         let chance = config.live.repair_chance;
         if chance <= 0.0 || key.is_reserved() || rand::random::<f64>() >= chance {
             return;
         }
-        let others = self.nearest(key.partition(self.partition_count()));
+        let others = self.nearest(routes, key.partition(self.partition_count()));
         let Some(permit) = self.background_permit().filter(|_| !others.is_empty()) else { return };
         let deadline = Instant::now() + config.live.consistency.timeout;
-        let (node, key, reading) = (Arc::clone(self), key.clone(), Reading::new(held.clone()));
-        self.in_background(permit, async move { node.compare_all(&key, others, reading, deadline).await });
+        let (node, routes) = (Arc::clone(self), Arc::clone(routes));
+        let (key, reading) = (key.clone(), Reading::new(held.clone()));
+        self.in_background(permit, async move {
+            node.compare_all(&key, others, reading, deadline, &routes).await
+        });
     }
 
     /// Compares with every one of `others`, and repairs those that lack something.
     async fn compare_all(
         self: &Arc<Self>,
         key: &Key,
-        others: Vec<Arc<Peer>>,
-        reading: Reading<Arc<Peer>>,
+        others: Vec<Partner>,
+        reading: Reading<Partner>,
         deadline: Instant,
+        routes: &Arc<Routes>,
     ) -> RepairResult {
         let partition = key.partition(self.partition_count());
         let question = Question::Compare { partition, key: key.clone(), have: reading.have() };
         let asked: FuturesUnordered<_> =
-            others.into_iter().map(|peer| ask(peer, &question, deadline)).collect();
-        let answered = asked.filter_map(async |(peer, answer)| Some((peer, answer?)));
+            others.into_iter().map(|partner| ask(partner, &question, deadline)).collect();
+        let answered = asked.filter_map(async |(partner, answer)| Some((partner, answer?)));
         let answers: Vec<_> = answered.collect().await;
         if answers.is_empty() {
             return RepairResult::Error;
@@ -114,10 +125,10 @@ impl Node {
         if settled.is_agreed() {
             return RepairResult::NoDiff;
         }
-        let own = settled.own_lacks.then_some(Target::This);
+        let own = settled.own_lacks.then_some(Target::This(routes.of(partition).sets));
         let lacking = std::mem::take(&mut settled.lacking).into_iter().map(Target::Other);
         let targets = own.into_iter().chain(lacking).collect();
-        self.write_repair(settled.repair(key.clone()), targets, deadline).finish().await
+        self.write_repair(settled.repair(key.clone()), targets, deadline, routes).finish().await
     }
 
     /// Begins to write a repair to each of `targets`.
@@ -126,20 +137,28 @@ impl Node {
         repair: Repair,
         targets: Vec<Target>,
         deadline: Instant,
-    ) -> Writing<impl Future<Output = Option<bool>> + Send + use<>> {
+        routes: &Arc<Routes>,
+    ) -> Writing<impl Future<Output = (Sets, Option<bool>)> + Send + use<>> {
         let partition = repair.key.partition(self.partition_count());
         let question = Arc::new(Question::Repair { partition, repair });
-        let write = |target| {
+        let write = |target: Target| {
             let (node, question) = (Arc::clone(self), Arc::clone(&question));
-            async move { node.write_to(target, &question, deadline).await }
+            // Held until it has ended, also when no client waits for it any more.
+            let routes = Arc::clone(routes);
+            async move {
+                let sets = target.sets();
+                let written = node.write_to(target, &question, deadline).await;
+                drop(routes);
+                (sets, written)
+            }
         };
         Writing { writes: targets.into_iter().map(write).collect(), changed: false, failed: false }
     }
 
     /// Writes a repair to one replica; returns when it is durable there.
     async fn write_to(&self, target: Target, question: &Question, deadline: Instant) -> Option<bool> {
-        if let Target::Other(peer) = target {
-            return match answer(&peer, question, deadline).await? {
+        if let Target::Other(partner) = target {
+            return match answer(&partner.peer, question, deadline).await? {
                 Answer::Repaired { changed } => Some(changed),
                 _ => None,
             };
@@ -196,13 +215,29 @@ impl Node {
     }
 }
 
-impl<F: Future<Output = Option<bool>>> Writing<F> {
-    /// Waits for one more replica, and says whether it holds the repair; `None` when none is left.
-    async fn next(&mut self) -> Option<bool> {
-        let written = self.writes.next().await?;
+impl Target {
+    /// In which sets it is.
+    const fn sets(&self) -> Sets {
+        match self {
+            Self::This(sets) => *sets,
+            Self::Other(partner) => partner.sets,
+        }
+    }
+}
+
+/// Whether what a read shows may be shown, when that many replicas of each set hold it.
+fn enough(holders: PerSet, needed: PerSet) -> bool {
+    holders.0.into_iter().zip(needed.0).all(|(holders, needed)| may_answer(holders, needed))
+}
+
+impl<F: Future<Output = (Sets, Option<bool>)>> Writing<F> {
+    /// Waits for one more replica, and says in which sets it holds the repair: in neither if it failed; `None` when none
+    /// is left.
+    async fn next(&mut self) -> Option<Sets> {
+        let (sets, written) = self.writes.next().await?;
         self.failed |= written.is_none();
         self.changed |= written == Some(true);
-        Some(written.is_some())
+        Some(if written.is_some() { sets } else { Sets::NEITHER })
     }
 
     /// Waits for all; each has a deadline.

@@ -1,51 +1,98 @@
-//! Where the replicas of each partition are, as requests need it: computed once per change of layout or peers.
+//! Where the replicas of each partition are, as requests need it: computed once per change of layout, step or peers.
+//!
+//! A request holds the routes that it began with until it has ended. While a layout changes, those of an earlier step
+//! so tell whether requests of that step go on ([`Node::older_requests_ended`]).
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, Weak};
 
 use arc_swap::Guard;
 use settle_core::dot::NodeId;
 use settle_core::key::PartitionId;
 use settle_core::layout::Layout;
+use settle_core::level::Level;
 
 use crate::peer::Peer;
 
 use super::Node;
+use super::sets::{PerSet, Sets};
+
+/// Which layout and step routes follow from; what begins later is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Stage {
+    /// The number of the cluster's birth; 0 before it.
+    pub(crate) birth: u64,
+    /// The version of the layout, during a change of the old one; 0 before the birth.
+    pub(crate) version: u64,
+    /// The step of the change of that layout; 0 without one.
+    pub(crate) step: u8,
+}
+
+/// A layout as routes see it: with the one that it is on the way to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moving<'a> {
+    /// The layout.
+    pub(super) layout: &'a Layout,
+    /// The one that follows, and the step of the way to it.
+    pub(super) next: Option<(&'a Layout, u8)>,
+    /// The partitions that this node is about to drop, or has dropped, although it is among their old replicas.
+    pub(super) dropped: &'a BTreeSet<PartitionId>,
+}
 
 /// The routes of all partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
+    /// What they follow from.
+    pub(crate) stage: Stage,
     partitions: Vec<Route>,
     /// Of every partition, while there is no layout.
     unborn: Route,
 }
 
-/// Where the replicas of one partition are.
+/// Where the replicas of one partition are. Its sets are the replicas in which levels must be met: one set, or, in the
+/// first three steps of a change that moves the partition, the old and the new one.
 #[derive(Debug, Default)]
 pub(crate) struct Route {
-    /// Whether this node is one of them.
+    /// Whether this node holds it.
     pub(crate) own: bool,
-    /// How many there are.
-    pub(crate) replicas: usize,
-    /// The other ones, the preferred coordinator first.
-    pub(crate) partners: Vec<Arc<Peer>>,
+    /// Whether this node may serve clients from what it holds.
+    pub(crate) coordinates: bool,
+    /// In which sets this node is.
+    pub(crate) sets: Sets,
+    /// How many replicas each set has; 0 in the second one if there is one set.
+    pub(crate) sizes: PerSet,
+    /// The other ones that hold it, the preferred coordinator first.
+    pub(crate) partners: Vec<Partner>,
+}
+
+/// Another node that holds a partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Partner {
+    /// The node.
+    pub(crate) peer: Arc<Peer>,
+    /// In which sets it is; in none when it is about to drop the partition.
+    pub(crate) sets: Sets,
+    /// Whether it may serve clients from what it holds.
+    pub(crate) coordinates: bool,
+}
+
+/// What a node is to a partition.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    sets: Sets,
+    coordinates: bool,
 }
 
 impl Routes {
     /// The routes that follow from a layout.
-    pub(super) fn new(layout: Option<&Layout>, own: NodeId, peers: &[Arc<Peer>]) -> Self {
-        let Some(layout) = layout else { return Self::default() };
-        let route = |id: PartitionId| {
-            let nodes = layout.replicas(id).filter(|node| *node != own);
-            let partners = nodes.filter_map(|node| peers.iter().find(|peer| peer.node == node).cloned());
-            Route {
-                own: layout.holds(own, id),
-                replicas: layout.replicas(id).count(),
-                partners: partners.collect(),
-            }
-        };
-        let ids = 0..layout.partitions();
-        let partitions = ids.map(|id| route(PartitionId(u16::try_from(id).unwrap_or(u16::MAX)))).collect();
-        Self { partitions, unborn: Route::default() }
+    pub(super) fn new(moving: Option<Moving<'_>>, own: NodeId, peers: &[Arc<Peer>]) -> Self {
+        let Some(moving) = moving else { return Self::default() };
+        let (birth, version) = (moving.layout.birth, moving.layout.version);
+        let stage = Stage { birth, version, step: moving.next.map_or(0, |(_, step)| step) };
+        let ids =
+            (0..moving.layout.partitions()).map(|id| PartitionId(u16::try_from(id).unwrap_or(u16::MAX)));
+        let partitions = ids.map(|id| moving.route(id, own, peers)).collect();
+        Self { stage, partitions, unborn: Route::default() }
     }
 
     /// The route of a partition.
@@ -54,32 +101,103 @@ impl Routes {
     }
 }
 
+impl Moving<'_> {
+    fn route(&self, id: PartitionId, own: NodeId, peers: &[Arc<Peer>]) -> Route {
+        let mut nodes: Vec<NodeId> = self.layout.replicas(id).collect();
+        if let Some((next, _)) = self.next {
+            nodes.extend(next.replicas(id).filter(|node| !self.layout.holds(*node, id)));
+        }
+        let mut route = Route::default();
+        for node in nodes {
+            let Part { sets, coordinates } = self.part(id, node);
+            route.sizes.add(sets);
+            if node == own {
+                route.own = !self.dropped.contains(&id);
+                (route.sets, route.coordinates) = (sets, coordinates && route.own);
+            } else if let Some(peer) = peers.iter().find(|peer| peer.node == node) {
+                route.partners.push(Partner { peer: Arc::clone(peer), sets, coordinates });
+            }
+        }
+        route
+    }
+
+    /// What a replica of the old or the new set of a partition is to it.
+    fn part(&self, id: PartitionId, node: NodeId) -> Part {
+        let old = self.layout.holds(node, id);
+        let Some((next, step)) = self.next else {
+            return Part { sets: Sets::of(old, false), coordinates: old };
+        };
+        let new = next.holds(node, id);
+        let mut of_both = self.layout.replicas(id).chain(next.replicas(id));
+        let stays = of_both.all(|node| self.layout.holds(node, id) && next.holds(node, id));
+        match step {
+            _ if stays => Part { sets: Sets::of(true, false), coordinates: true },
+            0..=2 => Part { sets: Sets::of(old, new), coordinates: old },
+            3 => Part { sets: Sets::of(old, new), coordinates: true },
+            _ => Part { sets: Sets::of(new, false), coordinates: new },
+        }
+    }
+}
+
 impl Route {
-    /// The identities of the other replicas.
+    /// Whether the layout says who holds it.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.sizes.0[0] > 0
+    }
+
+    /// How many replicas of each set a level needs.
+    pub(crate) fn needed(&self, level: Level) -> PerSet {
+        PerSet(self.sizes.0.map(|size| if size == 0 { 0 } else { level.needed(size) }))
+    }
+
+    /// The identities of the other replicas in which levels must be met.
     pub(crate) fn others(&self) -> Vec<NodeId> {
-        self.partners.iter().map(|peer| peer.node).collect()
+        let others = self.partners.iter().filter(|partner| !partner.sets.is_empty());
+        others.map(|partner| partner.peer.node).collect()
     }
 
-    /// Whether `node` is one of the other replicas.
+    /// Whether `node` holds it too, as far as that is known.
     pub(crate) fn has(&self, node: NodeId) -> bool {
-        self.partners.iter().any(|peer| peer.node == node)
+        self.partners.iter().any(|partner| partner.peer.node == node)
     }
 
-    /// Whether this node and `node` are both replicas.
+    /// Whether this node and `node` both hold it.
     pub(crate) fn is_shared_with(&self, node: NodeId) -> bool {
         self.own && self.has(node)
     }
 }
 
 impl Node {
-    /// Where the replicas of each partition are.
+    /// Where the replicas of each partition are; for a look, not for as long as a request takes.
     pub(crate) fn routes(&self) -> Guard<Arc<Routes>> {
         self.routes.load()
     }
 
-    /// Computes the routes anew. Called by whoever changed the layout or the peers, after it did.
+    /// The same, for a request to hold until it has ended.
+    pub(crate) fn routes_for_request(&self) -> Arc<Routes> {
+        self.routes.load_full()
+    }
+
+    /// Computes the routes anew. Called by whoever changed the layout or the peers, after it did and one at a time.
     pub(super) fn reroute(&self) {
-        let routes = Routes::new(self.layout().as_deref(), self.origin.node, &self.peers());
-        self.routes.store(Arc::new(routes));
+        let layout = self.layout();
+        let nothing = BTreeSet::new();
+        let moving = layout.as_deref().map(|layout| Moving { layout, next: None, dropped: &nothing });
+        let routes = Arc::new(Routes::new(moving, self.origin.node, &self.peers()));
+        let replaced = self.routes.swap(routes);
+        let mut older = self.older_routes.lock().unwrap_or_else(PoisonError::into_inner);
+        older.retain(|(_, routes)| routes.strong_count() > 0);
+        older.push((replaced.stage, Arc::downgrade(&replaced)));
+    }
+
+    /// Whether every request of this node that began before `stage` has ended.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the steps of a layout change"))]
+    pub(crate) fn older_requests_ended(&self, stage: Stage) -> bool {
+        let mut older = self.older_routes.lock().unwrap_or_else(PoisonError::into_inner);
+        older.retain(|(_, routes): &(Stage, Weak<Routes>)| routes.strong_count() > 0);
+        older.iter().all(|(began, _)| *began >= stage)
     }
 }
+
+#[cfg(test)]
+mod tests;

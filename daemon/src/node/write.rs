@@ -16,8 +16,9 @@ use settle_wire::message::{Answer, Question};
 use tokio::time::{Instant, timeout_at};
 
 use super::commit::Waiter;
-use super::gather::{Unavailable, gather};
+use super::gather::{Asking, Unavailable, gather};
 use super::quorum::{PeerAck, Quorum};
+use super::route::{Partner, Route, Routes};
 use super::{ChangeError, Node};
 
 /// The most bytes of versions that a write may leave under a key. An entry travels between nodes as a whole, in one
@@ -43,6 +44,8 @@ pub(crate) struct WriteRequest {
     pub(crate) context: ClientContext,
     /// When the answer is due.
     pub(crate) deadline: Instant,
+    /// Where the replicas were when it began.
+    pub(crate) routes: Arc<Routes>,
 }
 
 /// Why a write was not acknowledged.
@@ -85,21 +88,29 @@ impl Node {
         let id = request.key.partition(self.partition_count());
         let hash = request.key.hash();
         self.check_context(id, hash, &request.context)?;
-        let needed = self.require(id, request.level)?;
+        let routes = Arc::clone(&request.routes);
+        let route = routes.of(id);
+        let asking =
+            Asking { routes: &routes, id, needed: route.needed(request.level), deadline: request.deadline };
+        self.require_own(route)?;
+        self.require(&asking)?;
         self.observe(request.context.stamp);
         let mut context = request.context.clock.clone();
-        if needed > 1 && request.resolver == Resolver::Lww {
-            self.collect(id, &request, needed, &mut context).await?;
+        if request.resolver == Resolver::Lww && !route.is_alone(asking.needed) {
+            self.collect(&request.key, &asking, &mut context).await?;
         }
-        let quorum = Quorum::new(needed);
+        let quorum = Quorum::new(asking.needed, route.sets);
         let written = self.stage(request.key, request.value, request.resolver, context, &quorum)?;
-        self.send(id, &written, &quorum);
+        self.send(id, route, &written, &quorum);
         let clock: Clock = [written.dot].into_iter().collect();
         let stamp = written.delta.entry.stamp_max();
         let context = ClientContext { key: Some(hash), clock, stamp };
         match timeout_at(request.deadline, quorum.met()).await {
             Ok(()) => Ok(context),
-            Err(_) => Err(WriteError::Late { acked: quorum.acked(), needed, context }),
+            Err(_) => {
+                let (acked, needed) = quorum.acked();
+                Err(WriteError::Late { acked, needed, context })
+            }
         }
     }
 
@@ -134,19 +145,13 @@ impl Node {
 
     /// `lww` at more than one replica: what was acknowledged at this level is overwritten, whatever wall clocks say,
     /// so what others have seen of the key and the highest stamp are needed first.
-    async fn collect(
-        &self,
-        id: PartitionId,
-        request: &WriteRequest,
-        needed: usize,
-        context: &mut Clock,
-    ) -> Result<(), WriteError> {
-        let Some(known) = self.partition(id).map(|partition| partition.seen().clone()) else {
+    async fn collect(&self, key: &Key, asking: &Asking<'_>, context: &mut Clock) -> Result<(), WriteError> {
+        let Some(known) = self.partition(asking.id).map(|partition| partition.seen().clone()) else {
             return Ok(());
         };
-        let question = Question::Collect { partition: id, key: request.key.clone(), known };
+        let question = Question::Collect { partition: asking.id, key: key.clone(), known };
         let mut stamp_max = Hlc::default();
-        for (_, answer) in gather(self, id, needed, request.deadline, &question).await? {
+        for (_, answer) in gather(self, asking, &question).await? {
             if let Answer::Collected(Collected { dots, stamp }) = answer {
                 context.join(&dots);
                 stamp_max = stamp_max.max(stamp);
@@ -189,11 +194,12 @@ impl Node {
     }
 
     /// Sends a staged write to every peer that is connected; the log keeps it for the others.
-    fn send(&self, id: PartitionId, written: &Written, quorum: &Arc<Quorum>) {
+    fn send(&self, id: PartitionId, route: &Route, written: &Written, quorum: &Arc<Quorum>) {
         let encoded = written.delta.to_bytes();
-        for peer in &self.routes().of(id).partners {
+        for Partner { peer, sets, .. } in route.partners.iter().filter(|partner| !partner.sets.is_empty()) {
             if let Some(link) = peer.link() {
-                let sent = link.send_delta(id, &encoded, Some(PeerAck(Arc::clone(quorum))));
+                let ack = PeerAck { quorum: Arc::clone(quorum), sets: *sets };
+                let sent = link.send_delta(id, &encoded, Some(ack));
                 if sent.is_err() {
                     self.metrics.deltas_dropped.inc();
                 }

@@ -94,7 +94,7 @@ impl PeerService {
     /// others may know already that it holds the partition.
     fn check_own(&self, id: PartitionId) -> Result<(), String> {
         let routes = self.0.routes();
-        if routes.of(id).replicas == 0 || routes.of(id).own {
+        if !routes.of(id).is_known() || routes.of(id).own {
             return Ok(());
         }
         Err(format!("this node does not hold partition {}", id.0))

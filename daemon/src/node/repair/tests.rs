@@ -108,7 +108,10 @@ impl Scene {
 
     async fn read(&self, level: Level, within: Duration) -> Result<Vec<Bytes>, ReadError> {
         let deadline = Instant::now() + within;
-        let outcome = self.node.read(ReadRequest { key: key(), level, deadline }).await?;
+        let outcome = self
+            .node
+            .read(ReadRequest { key: key(), level, deadline, routes: self.node.routes_for_request() })
+            .await?;
         Ok(outcome.entry.siblings.into_iter().map(|(_, version)| version.payload).collect())
     }
 
@@ -246,8 +249,12 @@ async fn a_single_read_compares_by_chance_and_never_in_reserved_buckets() {
     let never = Scene::new("[read_repair]\nchance = 0.0", others()).await;
     assert_eq!(never.read(Level::One, LONG).await.unwrap(), Vec::<Bytes>::new());
     let scene = Scene::new("[read_repair]\nchance = 1.0", others()).await;
-    let canary =
-        ReadRequest { key: Key::new("_canary", b"k"), level: Level::One, deadline: Instant::now() + LONG };
+    let canary = ReadRequest {
+        key: Key::new("_canary", b"k"),
+        level: Level::One,
+        deadline: Instant::now() + LONG,
+        routes: scene.node.routes_for_request(),
+    };
     scene.node.read(canary).await.unwrap();
     assert_eq!(scene.read(Level::One, LONG).await.unwrap(), Vec::<Bytes>::new());
     scene.counted("applied").await;
