@@ -1,5 +1,6 @@
-//! The program's own admin calls: `/v1/status`, `/v1/members`, `/v1/lag`.
+//! The program's own admin calls: `/v1/status`, `/v1/members`, `/v1/layout`, `/v1/lag`.
 
+mod layout;
 mod paths;
 
 use std::sync::Arc;
@@ -24,6 +25,9 @@ pub(crate) struct AdminApi {
 
 impl Handler for AdminApi {
     async fn handle(&self, request: Request) -> Response {
+        if request.uri().path() == "/v1/layout" {
+            return layout::handle(&self.node, request).await;
+        }
         let answer: fn(&Self) -> Value = match request.uri().path() {
             "/v1/status" => Self::status,
             "/v1/members" => Self::members,
@@ -114,7 +118,7 @@ impl AdminApi {
             "self": config.boot.node.name,
             "partitions": node.partition_count(),
             "replicas": replicas,
-            "layout_version": node.layout_version().1,
+            "layout_version": routes.position().version,
             "members": std::iter::once(own).chain(others).collect::<Vec<_>>(),
         })
     }

@@ -238,6 +238,8 @@ struct State {
     log_records: Gauge,
     keys: Gauge,
     storage_bytes: Gauge,
+    layout_version: Gauge,
+    layout_progress: Gauge,
     ready: Gauge,
 }
 
@@ -283,6 +285,15 @@ pub(crate) fn register_state(metrics: &Metrics, node: &Arc<Node>) -> Result<(), 
         log_records: metrics.gauge("settle_log_records", "Log records kept for replicas that may lack them.")?,
         keys: metrics.gauge("settle_keys", "Live keys of user buckets held here.")?,
         storage_bytes: metrics.gauge("settle_storage_bytes", "Space that the storage takes on disk.")?,
+        layout_version: metrics.gauge(
+            "settle_layout_version",
+            "Version of the layout, which says where data lies; during a change the old one's. NaN before it is known.",
+        )?,
+        layout_progress: metrics.gauge(
+            "settle_layout_progress_ratio",
+            "How far the change of the layout is, 0 to 1, by its steps and by the nodes that have acknowledged the \
+             present one; 1 when nothing changes, NaN before a layout is known.",
+        )?,
         ready: metrics.gauge("settle_ready", "1 when /readyz answers 200.")?,
     };
     let node = Arc::downgrade(node);
@@ -323,6 +334,9 @@ impl State {
         self.log_records.set(totals.log_records as f64);
         self.keys.set(totals.keys.map_or(f64::NAN, |keys| keys as f64));
         self.storage_bytes.set(totals.storage_bytes as f64);
+        let version = node.standing().map_or(f64::NAN, |standing| standing.position.version as f64);
+        self.layout_version.set(version);
+        self.layout_progress.set(node.layout_progress());
         self.ready.set(f64::from(u8::from(node.readiness.is_ready())));
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod layout;
 pub(crate) mod members;
 mod nearest;
 pub(crate) mod pace;
+pub(crate) mod propose;
 pub(crate) mod quorum;
 mod read;
 mod repair;
@@ -25,7 +26,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use settle_core::dot::Origin;
 use settle_core::hlc::{Hlc, HybridClock};
 use settle_core::key::PartitionId;
-use settle_core::layout::Layout;
+use settle_core::layout::steps::{Heard, LayoutState, Position};
 use settle_core::partition::{Moment, Partition, Ticket, Transaction};
 use settle_core::roster::Roster;
 use settle_core::segment::{Kept, Records};
@@ -33,7 +34,7 @@ use settle_core::storage::{Batch, StorageError};
 use settle_service::admin::Readiness;
 use settle_service::reload::Live;
 use settle_store::{Committer, Engine, Refused};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::clock::{self, Steady};
 use crate::config::Config;
@@ -42,7 +43,7 @@ use crate::peer::Peer;
 
 use commit::{Staged, Waiter};
 use pace::Pace;
-use route::{Routes, Stage};
+use route::Routes;
 
 pub(crate) use read::{ReadError, ReadRequest};
 pub(crate) use write::{WriteError, WriteRequest};
@@ -77,11 +78,17 @@ pub(crate) struct Node {
     hybrid: Mutex<HybridClock>,
     roster: ArcSwap<Roster>,
     /// `None` until the cluster is born.
-    layout: ArcSwapOption<Layout>,
+    layout: ArcSwapOption<LayoutState>,
+    /// Held while the layout changes, until that is durable and in effect.
+    changing_layout: tokio::sync::Mutex<()>,
+    /// How far other nodes are with layouts, as they told.
+    heard_layouts: Mutex<Heard>,
+    /// Told when a step of a layout change may have become possible; see [`crate::worker::steps`].
+    pub(crate) layout_moved: Notify,
     /// Follows from `layout` and `peers`.
     routes: ArcSwap<Routes>,
     /// What routes were before, as far as requests may still hold them.
-    older_routes: Mutex<Vec<(Stage, Weak<Routes>)>>,
+    older_routes: Mutex<Vec<(Position, Weak<Routes>)>>,
     /// The partitions that a full exchange is filling; see [`Node::begin_full`].
     filling: Mutex<BTreeSet<PartitionId>>,
     /// How many more repairs may go on in the background; see [`mod@repair`].
@@ -107,6 +114,9 @@ pub(crate) enum ChangeError {
     /// The node is shutting down.
     #[error("the node is shutting down")]
     Closing,
+    /// The partition has left this node.
+    #[error("this node is dropping partition {}, which others hold by now", .0.0)]
+    Dropping(PartitionId),
 }
 
 /// What a node is made of.
@@ -119,7 +129,7 @@ pub(crate) struct Parts {
     pub(crate) committer: Committer<Staged>,
     pub(crate) steady: Steady,
     pub(crate) roster: Roster,
-    pub(crate) layout: Option<Layout>,
+    pub(crate) layout: Option<LayoutState>,
     /// The records in log segments, and which segments they are.
     pub(crate) logged: Records,
     pub(crate) kept: Kept,
@@ -162,6 +172,9 @@ impl Node {
             hybrid: Mutex::new(HybridClock::default()),
             roster: ArcSwap::from_pointee(parts.roster),
             layout: ArcSwapOption::from(parts.layout.map(Arc::new)),
+            changing_layout: tokio::sync::Mutex::default(),
+            heard_layouts: Mutex::default(),
+            layout_moved: Notify::new(),
             routes: ArcSwap::from_pointee(Routes::default()),
             older_routes: Mutex::default(),
             filling: Mutex::default(),
@@ -199,8 +212,30 @@ impl Node {
         change: impl FnOnce(&mut Partition, &mut Transaction<'_>) -> Result<T, StorageError>,
         waiter: impl FnOnce(&T) -> Waiter,
     ) -> Result<T, ChangeError> {
+        self.change_unless(id, Partition::is_dropping, change, waiter)
+    }
+
+    /// The same for what begins to drop a partition, and goes on with it.
+    pub(crate) fn change_dropping<T>(
+        &self,
+        id: PartitionId,
+        change: impl FnOnce(&mut Partition, &mut Transaction<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, ChangeError> {
+        self.change_unless(id, |_| false, change, |_| Waiter::Nobody)
+    }
+
+    fn change_unless<T>(
+        &self,
+        id: PartitionId,
+        is_refused: impl FnOnce(&Partition) -> bool,
+        change: impl FnOnce(&mut Partition, &mut Transaction<'_>) -> Result<T, StorageError>,
+        waiter: impl FnOnce(&T) -> Waiter,
+    ) -> Result<T, ChangeError> {
         let unknown = || StorageError::Io(format!("partition {} does not exist here", id.0));
         let mut partition = self.partition(id).ok_or_else(unknown)?;
+        if is_refused(&partition) {
+            return Err(ChangeError::Dropping(id));
+        }
         // Asked before anything is staged: what is staged must be queued.
         self.committer.ready()?;
         let mut batch = Batch::default();
@@ -261,6 +296,11 @@ impl Node {
             self.metrics.stamps_ahead.inc();
             tracing::debug!(%error, "stamp not adopted");
         }
+    }
+
+    /// How far other nodes are with layouts, as they told.
+    fn heard_layouts(&self) -> MutexGuard<'_, Heard> {
+        self.heard_layouts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The nodes that were heard of.

@@ -33,7 +33,7 @@ use crate::peer::{self, Peer, link, listen};
 use crate::watched::{watched, watched_or};
 use crate::worker::birth::OwnAddress;
 use crate::worker::gossip::{self, Gossip, Seen, Tuning};
-use crate::worker::{anti_entropy, birth, echo, upkeep};
+use crate::worker::{anti_entropy, birth, echo, growth, steps, upkeep};
 
 use open::{open_data, open_node};
 
@@ -240,6 +240,8 @@ async fn serve(
     for peer in known {
         follow(node, peer, &hello, shutdown, &end_back);
     }
+    back.add("layout", spawn(node, "layout", steps::run(Arc::clone(node), end_back.clone())));
+    back.add("growth", spawn(node, "growth", growth::run(Arc::clone(node), end_back.clone())));
     let (seen, own, gossiping) = start_gossip(node, sockets.gossip, identity, &advertised, &end_back).await?;
     back.add("birth", spawn(node, "birth", birth::run(Arc::clone(node), own, end_back.clone())));
     back.add("gossip", gossiping);

@@ -4,4 +4,6 @@ pub(crate) mod anti_entropy;
 pub(crate) mod birth;
 pub(crate) mod echo;
 pub mod gossip;
+pub(crate) mod growth;
+pub(crate) mod steps;
 pub(crate) mod upkeep;

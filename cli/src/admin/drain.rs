@@ -1,20 +1,30 @@
 //! `settle drain`: moves everything off a node.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
-use super::{Form, generic, post};
+use super::layout::{Layout, change, lines};
+use super::{Form, document};
 use crate::client::Servers;
-use crate::outcome::conclude;
-use crate::terminal::{self, harmless};
+use crate::outcome::{conclude, say};
+use crate::terminal::{self, Line, Progress, harmless};
+
+/// The pause between two looks at how far it is.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Which node.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// The node's name, as `settle members` shows it.
     node: String,
+    /// Waits until the node holds nothing any more; then it can be stopped.
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     form: Form,
 }
@@ -26,13 +36,35 @@ pub fn main(arguments: &Args, servers: &Servers) -> ExitCode {
 }
 
 async fn run(arguments: &Args, servers: &Servers) -> Result<ExitCode> {
-    let call = post("/v1/layout", Some(&json!({ "drain": arguments.node })));
-    let answer = servers.admin().document::<Value>(&call).await;
-    let layout = answer.with_context(|| format!("cannot drain {}", harmless(&arguments.node)))?;
+    let begun = Instant::now();
+    let mut layout = change(servers, "drain", &arguments.node).await?;
+    if arguments.wait {
+        layout = wait(arguments, servers).await?;
+    }
     if arguments.form.json {
         terminal::print_json(&layout)?;
+    } else if arguments.wait {
+        let (node, seconds) = (harmless(&arguments.node), begun.elapsed().as_secs());
+        let text = format!("{node} holds nothing any more, after {seconds} s: it can be stopped");
+        terminal::print(&[Line::plain(text)])?;
+        say("drain", &format!("then: settle layout --remove {node}"));
     } else {
-        terminal::print(&generic::lines(&layout))?;
+        terminal::print(&lines(&layout)?)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the node holds nothing and nothing changes; until it is interrupted, if need be.
+async fn wait(arguments: &Args, servers: &Servers) -> Result<Value> {
+    let mut progress = Progress::new();
+    loop {
+        let document = document(servers, "/v1/layout").await?;
+        let layout = Layout::deserialize(&document).context("/v1/layout is not as expected")?;
+        match &layout.change {
+            None if layout.held(&arguments.node).unwrap_or_default() == 0 => return Ok(document),
+            None => {}
+            Some(change) => progress.show(&change.line().text),
+        }
+        sleep(PAUSE).await;
+    }
 }

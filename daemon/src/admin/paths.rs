@@ -13,6 +13,8 @@ GET /healthz       whether the process answers
 GET /readyz        whether it is ready, else which part is not and why
 GET /v1/status     the node: what it holds, why it is not ready, buckets that others declare differently
 GET /v1/members    the nodes of the cluster as this one knows them
+GET /v1/layout     which nodes hold which share of the data, and how far a change is
+POST /v1/layout    {\"add\": NODE}, {\"drain\": NODE} or {\"remove\": NODE}: begin a change
 GET /v1/lag        per peer: proven lag, missing writes, what waits to be sent
 POST /-/reload     load the configuration anew
 ";

@@ -120,7 +120,7 @@ pub(super) fn write(error: &WriteError) -> Response {
             Problem::new("too-large", 413, "Something is too large").detail(error.to_string()).into_response()
         }
         WriteError::Change(ChangeError::Storage(error)) => storage(error),
-        WriteError::Change(ChangeError::Overloaded | ChangeError::Closing) => {
+        WriteError::Change(ChangeError::Overloaded | ChangeError::Closing | ChangeError::Dropping(_)) => {
             retry_later(Problem::new("overloaded", 503, "The node is overloaded").detail(error.to_string()))
         }
         WriteError::Late { context, .. } => {

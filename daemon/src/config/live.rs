@@ -22,6 +22,8 @@ pub struct LiveConfig {
     pub consistency: Consistency,
     /// When writes reach the device, from `storage.durability` and `storage.interval`.
     pub durability: Durability,
+    /// Whether a node that joins gets its share of the data by itself.
+    pub auto_grow: bool,
     /// How often clocks are exchanged with a peer.
     pub anti_entropy_interval: Duration,
     /// How often a peer is asked for a proof of freshness.
@@ -99,6 +101,7 @@ impl LiveConfig {
         let Self {
             consistency,
             durability,
+            auto_grow,
             anti_entropy_interval,
             echo_interval,
             repair_chance,
@@ -115,6 +118,7 @@ impl LiveConfig {
             ("consistency.write", *write == new.consistency.write),
             ("consistency.timeout", *timeout == new.consistency.timeout),
             ("storage.durability or storage.interval", *durability == new.durability),
+            ("cluster.auto_grow", *auto_grow == new.auto_grow),
             ("anti_entropy.interval", *anti_entropy_interval == new.anti_entropy_interval),
             ("echo.interval", *echo_interval == new.echo_interval),
             ("read_repair.chance", *repair_chance == new.repair_chance),
@@ -140,6 +144,11 @@ impl LiveConfig {
         Self {
             consistency: read_consistency(reader),
             durability: read_durability(reader),
+            auto_grow: reader.boolean(
+                "cluster.auto_grow",
+                true,
+                "Whether a node that joins gets its share of the data by itself; else by POST /v1/layout.",
+            ),
             anti_entropy_interval: reader.duration(
                 "anti_entropy.interval",
                 "1s",

@@ -111,8 +111,8 @@ impl Node {
     /// The siblings' dots and the explicit context, always; of the clock, what concerns the replicas' present lives.
     pub(crate) fn client_context(&self, route: &Route, key: &Key, held: &Held) -> ClientContext {
         let Held { entry, clock } = held;
-        let mut replicas = route.others();
-        replicas.push(self.origin.node);
+        let others = route.partners.iter().map(|partner| partner.peer.node);
+        let replicas: Vec<_> = others.chain([self.origin.node]).collect();
         let mut covered = clock.newest_of(&replicas);
         covered.join(&entry.context);
         covered.extend(entry.dots());

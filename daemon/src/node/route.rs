@@ -4,12 +4,13 @@
 //! so tell whether requests of that step go on ([`Node::older_requests_ended`]).
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError};
 
 use arc_swap::Guard;
 use settle_core::dot::NodeId;
 use settle_core::key::PartitionId;
 use settle_core::layout::Layout;
+use settle_core::layout::steps::{LayoutState, Position, Standing, Step};
 use settle_core::level::Level;
 
 use crate::peer::Peer;
@@ -17,24 +18,15 @@ use crate::peer::Peer;
 use super::Node;
 use super::sets::{PerSet, Sets};
 
-/// Which layout and step routes follow from; what begins later is greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Stage {
-    /// The number of the cluster's birth; 0 before it.
-    pub(crate) birth: u64,
-    /// The version of the layout, during a change of the old one; 0 before the birth.
-    pub(crate) version: u64,
-    /// The step of the change of that layout; 0 without one.
-    pub(crate) step: u8,
-}
-
 /// A layout as routes see it: with the one that it is on the way to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moving<'a> {
     /// The layout.
     pub(super) layout: &'a Layout,
     /// The one that follows, and the step of the way to it.
-    pub(super) next: Option<(&'a Layout, u8)>,
+    pub(super) next: Option<(&'a Layout, Step)>,
+    /// What others are told of it.
+    pub(super) standing: Standing,
     /// The partitions that this node is about to drop, or has dropped, although it is among their old replicas.
     pub(super) dropped: &'a BTreeSet<PartitionId>,
 }
@@ -42,8 +34,8 @@ pub(super) struct Moving<'a> {
 /// The routes of all partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    /// What they follow from.
-    pub(crate) stage: Stage,
+    /// What they follow from; `None` while there is no layout.
+    pub(crate) standing: Option<Standing>,
     partitions: Vec<Route>,
     /// Of every partition, while there is no layout.
     unborn: Route,
@@ -87,12 +79,15 @@ impl Routes {
     /// The routes that follow from a layout.
     pub(super) fn new(moving: Option<Moving<'_>>, own: NodeId, peers: &[Arc<Peer>]) -> Self {
         let Some(moving) = moving else { return Self::default() };
-        let (birth, version) = (moving.layout.birth, moving.layout.version);
-        let stage = Stage { birth, version, step: moving.next.map_or(0, |(_, step)| step) };
         let ids =
             (0..moving.layout.partitions()).map(|id| PartitionId(u16::try_from(id).unwrap_or(u16::MAX)));
         let partitions = ids.map(|id| moving.route(id, own, peers)).collect();
-        Self { stage, partitions, unborn: Route::default() }
+        Self { standing: Some(moving.standing), partitions, unborn: Route::default() }
+    }
+
+    /// The layout and step that they follow from.
+    pub(crate) fn position(&self) -> Position {
+        self.standing.map(|standing| standing.position).unwrap_or_default()
     }
 
     /// The route of a partition.
@@ -101,7 +96,13 @@ impl Routes {
     }
 }
 
-impl Moving<'_> {
+impl<'a> Moving<'a> {
+    /// A layout as a node knows it.
+    pub(super) fn of(state: &'a LayoutState, dropped: &'a BTreeSet<PartitionId>) -> Self {
+        let next = state.change().map(|change| (&change.next, change.step));
+        Self { layout: state.current(), next, standing: state.standing(), dropped }
+    }
+
     fn route(&self, id: PartitionId, own: NodeId, peers: &[Arc<Peer>]) -> Route {
         let mut nodes: Vec<NodeId> = self.layout.replicas(id).collect();
         if let Some((next, _)) = self.next {
@@ -132,9 +133,9 @@ impl Moving<'_> {
         let stays = of_both.all(|node| self.layout.holds(node, id) && next.holds(node, id));
         match step {
             _ if stays => Part { sets: Sets::of(true, false), coordinates: true },
-            0..=2 => Part { sets: Sets::of(old, new), coordinates: old },
-            3 => Part { sets: Sets::of(old, new), coordinates: true },
-            _ => Part { sets: Sets::of(new, false), coordinates: new },
+            Step::WriteBoth | Step::Pull => Part { sets: Sets::of(old, new), coordinates: old },
+            Step::ReadNew => Part { sets: Sets::of(old, new), coordinates: true },
+            Step::WriteNew | Step::Drop => Part { sets: Sets::of(new, false), coordinates: new },
         }
     }
 }
@@ -178,24 +179,11 @@ impl Node {
         self.routes.load_full()
     }
 
-    /// Computes the routes anew. Called by whoever changed the layout or the peers, after it did and one at a time.
-    pub(super) fn reroute(&self) {
-        let layout = self.layout();
-        let nothing = BTreeSet::new();
-        let moving = layout.as_deref().map(|layout| Moving { layout, next: None, dropped: &nothing });
-        let routes = Arc::new(Routes::new(moving, self.origin.node, &self.peers()));
-        let replaced = self.routes.swap(routes);
+    /// Whether every request of this node that began before it was at `position` has ended.
+    pub(crate) fn older_requests_ended(&self, position: Position) -> bool {
         let mut older = self.older_routes.lock().unwrap_or_else(PoisonError::into_inner);
         older.retain(|(_, routes)| routes.strong_count() > 0);
-        older.push((replaced.stage, Arc::downgrade(&replaced)));
-    }
-
-    /// Whether every request of this node that began before `stage` has ended.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the steps of a layout change"))]
-    pub(crate) fn older_requests_ended(&self, stage: Stage) -> bool {
-        let mut older = self.older_routes.lock().unwrap_or_else(PoisonError::into_inner);
-        older.retain(|(_, routes): &(Stage, Weak<Routes>)| routes.strong_count() > 0);
-        older.iter().all(|(began, _)| *began >= stage)
+        older.iter().all(|(began, _)| *began >= position)
     }
 }
 

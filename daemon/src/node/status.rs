@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use settle_core::dot::NodeId;
+use settle_core::layout::steps::Step;
 use settle_store::Disk;
 
 use crate::clock;
@@ -89,6 +90,16 @@ impl Node {
                 }
             })
             .collect()
+    }
+
+    /// How far the change of the layout is, 0 to 1 by steps and by the nodes that have acknowledged the present one; 1 when
+    /// nothing changes.
+    pub(crate) fn layout_progress(&self) -> f64 {
+        let Some(state) = self.layout() else { return f64::NAN };
+        let Some(change) = state.change() else { return 1.0 };
+        let members = state.members().len().max(1);
+        let acked = members.saturating_sub(self.waiting_for().len()) as f64 / members as f64;
+        (f64::from(change.step.number() - 1) + acked) / Step::EVERY.len() as f64
     }
 
     /// Sums over all partitions.

@@ -2,13 +2,13 @@
 //! state.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use settle_core::clock::Clock;
 use settle_core::dot::NodeId;
 use settle_core::key::{Key, PartitionId};
-use settle_core::partition::{Collected, Compared, Delta, Have, LogAnswer, PageLimits, Repair};
+use settle_core::partition::{Collected, Compared, Delta, Have, LogAnswer, PageLimits, Partition, Repair};
 use settle_core::roster::{Member, NameTaken};
 use settle_core::storage::StorageError;
 use settle_service::calm::Calm;
@@ -90,16 +90,6 @@ impl PeerService {
         Ok(())
     }
 
-    /// Refuses what concerns a partition that this node does not hold. Before it knows the layout it takes everything:
-    /// others may know already that it holds the partition.
-    fn check_own(&self, id: PartitionId) -> Result<(), String> {
-        let routes = self.0.routes();
-        if !routes.of(id).is_known() || routes.of(id).own {
-            return Ok(());
-        }
-        Err(format!("this node does not hold partition {}", id.0))
-    }
-
     fn ask(&self, asker: NodeId, id: u64, question: Question, replies: &Arc<Replies>) {
         let answer = match question {
             Question::Compare { partition, key, have } => {
@@ -113,7 +103,11 @@ impl PeerService {
                 Err(reason) => Ok(Answer::Failed(reason)),
             },
             Question::Echo { since } => Ok(Answer::Echo(self.echo(asker, since))),
-            Question::Layout => Ok(Answer::Layout(self.0.layout().as_deref().cloned())),
+            Question::Layout => Ok(Answer::Layout(self.0.layout().map(|state| Box::new(state.told())))),
+            question @ (Question::Prepare(_) | Question::Accept(_)) => {
+                self.vote(id, question, replies);
+                return;
+            }
             page @ (Question::PullLog { .. } | Question::PullFull { .. }) => {
                 // Pages read many rows: not on the connection's task, which deltas wait for.
                 let node = Arc::clone(&self.0);
@@ -129,15 +123,30 @@ impl PeerService {
         replies.answer(id, &or_failed(answer));
     }
 
+    /// Votes on the next layout; that is answered when it is durable.
+    fn vote(&self, id: u64, question: Question, replies: &Arc<Replies>) {
+        let (node, replies) = (Arc::clone(&self.0), Arc::clone(replies));
+        let readiness = node.readiness.clone();
+        let voting = async move {
+            let answer = match node.vote(&question).await {
+                Ok(Some(vote)) => Answer::Vote(Box::new(vote)),
+                Ok(None) => Answer::Failed("this node does not know its cluster's layout yet".to_owned()),
+                Err(error) => Answer::Failed(error.to_string()),
+            };
+            replies.answer(id, &answer);
+        };
+        tokio::spawn(watched("votes", readiness, voting));
+    }
+
     fn collect(&self, id: PartitionId, key: &Key, known: &Clock) -> Result<Collected, StorageError> {
         self.check_key(id, key).map_err(StorageError::Io)?;
-        let partition = self.0.partition(id).ok_or_else(|| no_partition(id))?;
+        let partition = held(&self.0, id)?;
         partition.collect(&*self.0.engine, key, known)
     }
 
     fn compare(&self, id: PartitionId, key: &Key, have: &Have) -> Result<Compared, StorageError> {
         self.check_key(id, key).map_err(StorageError::Io)?;
-        let partition = self.0.partition(id).ok_or_else(|| no_partition(id))?;
+        let partition = held(&self.0, id)?;
         partition.compare(&*self.0.engine, key, have)
     }
 
@@ -158,9 +167,9 @@ impl PeerService {
         repaired.map_err(|error| error.to_string())
     }
 
-    /// Refuses a key that does not belong to the partition, or to this node.
+    /// Refuses a key that does not belong to the partition. Whether this node holds the partition is not asked: others may
+    /// know already that it does.
     fn check_key(&self, id: PartitionId, key: &Key) -> Result<(), String> {
-        self.check_own(id)?;
         let belongs = key.partition(self.0.partition_count()) == id;
         if belongs { Ok(()) } else { Err(format!("the key does not belong to partition {}", id.0)) }
     }
@@ -169,22 +178,23 @@ impl PeerService {
     /// what changes meanwhile is told now or next time.
     fn echo(&self, asker: NodeId, since: u64) -> EchoReply {
         let node = &self.0;
-        // The layout before the routes: an answer that names the newer one tells of its partitions.
-        let (tick, layout) = (node.tick(), node.layout_version());
+        let tick = node.tick();
         let routes = node.routes();
         let mut changed = Vec::new();
         for id in node.partition_ids().filter(|id| routes.of(*id).is_shared_with(asker)) {
-            let Some(partition) = node.partition(id) else { continue };
+            let Some(partition) = node.partition(id).filter(|partition| !partition.is_dropping()) else {
+                continue;
+            };
             if since == 0 || partition.changed_at() > since {
                 changed.push((id, partition.echo()));
             }
         }
-        EchoReply { origin: node.origin, tick, layout, wall_ms: clock::wall_ms(), changed }
+        EchoReply { origin: node.origin, tick, standing: routes.standing, wall_ms: clock::wall_ms(), changed }
     }
 }
 
 fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
-    let partition = |id| node.partition(id).ok_or_else(|| no_partition(id));
+    let partition = |id| held(node, id);
     match question {
         Question::PullLog { partition: id, clock } => {
             let answer = partition(id)?.serve_log(&*node.engine, &clock, PAGE)?;
@@ -203,12 +213,16 @@ fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
         | Question::Repair { .. }
         | Question::Collect { .. }
         | Question::Layout
+        | Question::Prepare(_)
+        | Question::Accept(_)
         | Question::Echo { .. } => Err(StorageError::Io("not a question for a page".to_owned())),
     }
 }
 
-fn no_partition(id: PartitionId) -> StorageError {
-    StorageError::Io(format!("partition {} does not exist here", id.0))
+/// A partition, locked, unless it has left this node.
+fn held(node: &Node, id: PartitionId) -> Result<MutexGuard<'_, Partition>, StorageError> {
+    let partition = node.partition(id).filter(|partition| !partition.is_dropping());
+    partition.ok_or_else(|| StorageError::Io(format!("partition {} does not exist here", id.0)))
 }
 
 fn or_failed(answer: Result<Answer, StorageError>) -> Answer {

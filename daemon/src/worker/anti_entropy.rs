@@ -61,8 +61,7 @@ pub(crate) async fn run(node: Arc<Node>, peer: Arc<Peer>, shutdown: Shutdown) {
 
 async fn round(node: &Node, peer: &Peer, grace: Duration) {
     let mut result = RoundResult::Equal;
-    let shared = node.partition_ids().filter(|id| node.routes().of(*id).is_shared_with(peer.node));
-    for id in shared {
+    for id in node.partition_ids().filter(|id| is_fetched(node, *id, peer)) {
         let before = clock::earlier(clock::now(), grace);
         let behind = node.partition(id).is_some_and(|partition| partition.behind(peer.node, before));
         if !behind {
@@ -78,9 +77,16 @@ async fn round(node: &Node, peer: &Peer, grace: Duration) {
     node.metrics.exchange.round(result);
 }
 
+/// Whether this node fetches from `peer` what it lacks of a partition: not when it is about to drop it.
+fn is_fetched(node: &Node, id: PartitionId, peer: &Peer) -> bool {
+    let routes = node.routes();
+    let route = routes.of(id);
+    route.is_shared_with(peer.node) && !route.sets.is_empty()
+}
+
 /// Fetches everything that `peer` has in one partition and this node lacks.
 async fn exchange(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeError> {
-    loop {
+    while is_fetched(node, id, peer) {
         let Some(clock) = node.partition(id).map(|partition| partition.durable().clone()) else {
             return Ok(());
         };
@@ -96,6 +102,7 @@ async fn exchange(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), Excha
             _ => return Err(unexpected()),
         }
     }
+    Ok(())
 }
 
 async fn take_log(node: &Node, id: PartitionId, page: &LogPage) -> Result<(), ChangeError> {
@@ -121,7 +128,7 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
     let opened = node.partition(id).map(|mut partition| partition.open_full(&*node.engine, PAGE));
     let Some(opened) = opened else { return Ok(()) };
     let mut request = opened.map_err(ChangeError::from)?;
-    loop {
+    while is_fetched(node, id, peer) {
         let Answer::Full(page) = ask(node, peer, Question::PullFull { partition: id, request }).await? else {
             return Err(unexpected());
         };
@@ -131,6 +138,7 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
             Progress::Aborted | Progress::Stray => return Err(ExchangeError::Restarted),
         }
     }
+    Ok(())
 }
 
 async fn take_full(node: &Node, id: PartitionId, page: &FullPage) -> Result<Progress, ChangeError> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use settle_core::dot::Origin;
+use settle_core::layout::steps::{Position, Standing};
 use settle_core::partition::{Moment, Told};
 use settle_service::shutdown::Shutdown;
 use settle_wire::message::{Answer, EchoReply, Question};
@@ -20,13 +21,16 @@ use crate::peer::Peer;
 /// How long an answer is waited for; a peer that is slower than that has no proof to give.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How far a node is with layouts; `None` while it has none.
+type Place = Option<(u64, Position)>;
+
 /// What the last answer was relative to.
 #[derive(Debug, Clone, Copy, Default)]
 struct Since {
     origin: Option<Origin>,
     tick: u64,
-    /// The layouts of the answering node and of this one then: with another one, other partitions are told of.
-    layouts: ((u64, u64), (u64, u64)),
+    /// Where the answering node and this one were with layouts then: elsewhere, other partitions are told of.
+    places: (Place, Place),
     /// Which connection it came over.
     connection: u64,
 }
@@ -65,7 +69,7 @@ async fn echo(node: &Node, peer: &Peer, since: &mut Since) {
     let asked = clock::now();
     match link.echo(since.tick, ANSWER).await {
         Ok(reply) => {
-            if reply.layout != node.layout_version() && reply.layout != (0, 0) {
+            if reply.standing.is_some_and(|standing| node.hear_standing(peer.node, standing)) {
                 ask_layout(node, peer).await;
             }
             answered(node, peer, since, asked, reply);
@@ -74,12 +78,12 @@ async fn echo(node: &Node, peer: &Peer, since: &mut Since) {
     }
 }
 
-/// The peer has another layout: it may be newer.
+/// The peer knows of a layout, or of a change, that this node does not know.
 async fn ask_layout(node: &Node, peer: &Peer) {
     let Some(link) = peer.link() else { return };
     match link.request(&Question::Layout, ANSWER).await {
         Ok(Answer::Layout(Some(layout))) => {
-            if let Err(error) = node.adopt(layout).await {
+            if let Err(error) = node.adopt(*layout).await {
                 tracing::error!(peer = peer.name, %error, "the peer's layout is not adopted");
             }
         }
@@ -93,13 +97,13 @@ fn answered(node: &Node, peer: &Peer, since: &mut Since, asked: Moment, reply: E
     peer.answered(asked, now);
     // Relative to nothing, or to an answer of the same life and layouts: otherwise unchanged clocks are unknown ones.
     let relative = since.tick != 0;
-    let layouts = (reply.layout, node.layout_version());
-    if relative && (since.origin != Some(reply.origin) || since.layouts != layouts) {
+    let routes = node.routes_for_request();
+    let places = (place(reply.standing), place(routes.standing));
+    if relative && (since.origin != Some(reply.origin) || since.places != places) {
         *since = Since { connection: since.connection, ..Since::default() };
         return;
     }
     let mut behind = false;
-    let routes = node.routes();
     let mut changed = reply.changed.into_iter().peekable();
     for id in node.partition_ids() {
         if !routes.of(id).is_shared_with(peer.node) {
@@ -115,13 +119,17 @@ fn answered(node: &Node, peer: &Peer, since: &mut Since, asked: Moment, reply: E
             None if relative => partition.told_same(peer.node, asked, now),
             None => {}
         }
-        behind |= partition.lacks_from(peer.node);
+        behind |= partition.lacks_from(peer.node) && !routes.of(id).sets.is_empty();
     }
     since.origin = Some(reply.origin);
-    since.layouts = layouts;
+    since.places = places;
     since.tick = reply.tick;
     if behind && !relative {
         // The first answer of a connection: whatever was missed meanwhile is fetched at once.
         peer.behind.notify_one();
     }
+}
+
+fn place(standing: Option<Standing>) -> Place {
+    standing.map(|standing| (standing.birth, standing.position))
 }

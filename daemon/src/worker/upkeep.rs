@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use settle_core::dot::NodeId;
 use settle_core::key::PartitionId;
-use settle_core::partition::PageLimits;
+use settle_core::partition::{Dropping, PageLimits};
 use settle_core::storage::StorageError;
 use settle_service::shutdown::Shutdown;
 use tokio::task::spawn_blocking;
@@ -47,8 +47,8 @@ fn shrink(node: &Node) -> Result<(), ChangeError> {
     let routes = node.routes();
     for id in node.partition_ids() {
         let (records, residue) = match node.partition(id) {
-            Some(partition) => (partition.log_records(), partition.residue()),
-            None => continue,
+            Some(partition) if !partition.is_dropping() => (partition.log_records(), partition.residue()),
+            _ => continue,
         };
         if residue > 0 {
             node.change(
@@ -66,7 +66,33 @@ fn shrink(node: &Node) -> Result<(), ChangeError> {
     hints::bound(node, now)?;
     hints::settle(node)?;
     let removal = node.segments().finish(round);
-    if removal.is_empty() { Ok(()) } else { node.record(removal, Waiter::Nobody) }
+    if !removal.is_empty() {
+        node.record(removal, Waiter::Nobody)?;
+    }
+    go_on_dropping(node)
+}
+
+/// Removes the rows of the partitions that have left this node.
+fn go_on_dropping(node: &Node) -> Result<(), ChangeError> {
+    let is_dropping = |id: &PartitionId| node.partition(*id).is_some_and(|partition| partition.is_dropping());
+    let mut ended = false;
+    for id in node.partition_ids().filter(is_dropping) {
+        let go_on = || {
+            node.change_dropping(id, |partition, transaction| {
+                partition.go_on_dropping(transaction, &node.segments(), ROWS_MAX)
+            })
+        };
+        let mut gone = go_on()?;
+        while let Dropping::Working(_) = gone {
+            gone = go_on()?;
+        }
+        ended |= gone == Dropping::Done;
+    }
+    if ended {
+        node.reroute_after_drop();
+        node.layout_moved.notify_one();
+    }
+    Ok(())
 }
 
 fn prune(node: &Node, id: PartitionId, others: &[NodeId]) -> Result<(), ChangeError> {

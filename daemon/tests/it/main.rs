@@ -28,6 +28,8 @@ mod killed;
 #[cfg(test)]
 mod killed_under_quorum;
 #[cfg(test)]
+mod layout;
+#[cfg(test)]
 mod listings;
 #[cfg(test)]
 mod lost_disk;

@@ -133,7 +133,11 @@ fn what_a_replica_answers_comes_back_whole_through_a_node_that_is_none() {
 #[test]
 fn a_node_that_joins_later_serves_everything_and_holds_nothing_before_the_layout_changes() {
     let _turn = turn::shared();
-    let mut cluster = Cluster::start(3);
+    let mut cluster = Cluster::new(3);
+    for node in &mut cluster.nodes {
+        node.configuration.literal("cluster.auto_grow", "false");
+    }
+    cluster.start_all();
     cluster.nodes[0].client().put(&path(1, "level=all"), "v").expect(204);
     let newcomer = cluster.newcomer("n4");
     cluster.nodes.push(newcomer);

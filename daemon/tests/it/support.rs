@@ -9,6 +9,7 @@ pub(crate) mod node;
 pub(crate) mod oracle;
 pub(crate) mod random;
 pub(crate) mod spawn;
+pub(crate) mod steady;
 pub(crate) mod stranger;
 pub(crate) mod turn;
 pub(crate) mod wait;

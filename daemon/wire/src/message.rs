@@ -47,7 +47,8 @@ pub enum Reply {
     },
 }
 
-/// The first byte of a message. Numbers are never reused. (2, 129, 136 and 137 had a meaning once.)
+/// The first byte of a message. Numbers are never reused. (2, 129, 131, 136,
+/// 137 and 140 had a meaning once.)
 mod tag {
     pub(super) const DELTA: u8 = 1;
     pub(super) const COLLECT: u8 = 3;
@@ -57,17 +58,20 @@ mod tag {
     pub(super) const COMPARE: u8 = 7;
     pub(super) const REPAIR: u8 = 8;
     pub(super) const ASK_LAYOUT: u8 = 9;
+    pub(super) const PREPARE: u8 = 10;
+    pub(super) const ACCEPT: u8 = 11;
 
     pub(super) const ACK: u8 = 128;
     pub(super) const COLLECTED: u8 = 130;
-    pub(super) const ECHO_REPLY: u8 = 131;
     pub(super) const LOG_PAGE: u8 = 132;
     pub(super) const LOG_FULL: u8 = 133;
     pub(super) const FULL_PAGE: u8 = 134;
     pub(super) const FAILED: u8 = 135;
     pub(super) const COMPARED: u8 = 138;
     pub(super) const REPAIRED: u8 = 139;
-    pub(super) const LAYOUT: u8 = 140;
+    pub(super) const LAYOUT: u8 = 141;
+    pub(super) const ECHO_REPLY: u8 = 142;
+    pub(super) const VOTE: u8 = 143;
 }
 
 /// Appends a delta that is encoded already, so that one encoding serves all peers.

@@ -16,6 +16,8 @@ use settle_core::entry::{Entry, Version};
 use settle_core::hlc::Hlc;
 use settle_core::key::{Key, PartitionId};
 use settle_core::layout::Layout;
+use settle_core::layout::decide::{Accept, Ballot, Prepare, Vote};
+use settle_core::layout::steps::{LayoutState, Position, Standing, Step};
 use settle_core::merkle::walk::{self, Opened};
 use settle_core::merkle::{DEPTH, FANOUT, Leaves};
 use settle_core::partition::{
@@ -265,6 +267,12 @@ fn questions() -> impl Strategy<Value = Question> {
             Question::Repair { partition, repair: Repair { key, entry } }
         }),
         Just(Question::Layout),
+        (any::<[u64; 2]>(), ballots()).prop_map(|([birth, version], ballot)| Question::Prepare(Prepare {
+            birth,
+            version,
+            ballot
+        })),
+        (ballots(), layouts()).prop_map(|(ballot, next)| Question::Accept(Box::new(Accept { ballot, next }))),
         any::<u64>().prop_map(|since| Question::Echo { since }),
         (partitions(), clocks()).prop_map(|(partition, clock)| Question::PullLog { partition, clock }),
         (partitions(), asked(), full_steps()).prop_map(|(partition, asked, step)| {
@@ -277,6 +285,39 @@ pub(crate) fn requests() -> impl Strategy<Value = Request> {
     prop_oneof![
         (partitions(), deltas()).prop_map(|(partition, delta)| Request::Delta { partition, delta }),
         (any::<u64>(), questions()).prop_map(|(id, question)| Request::Ask { id, question }),
+    ]
+}
+
+fn ballots() -> impl Strategy<Value = Ballot> {
+    any::<[u64; 2]>().prop_map(|[round, node]| Ballot { round, node: NodeId(node) })
+}
+
+fn positions() -> impl Strategy<Value = Position> {
+    (any::<u64>(), 0..=Step::EVERY.len())
+        .prop_map(|(version, step)| Position { version, step: Step::EVERY.get(step).copied() })
+}
+
+/// In one of the first two steps of a change, or in none.
+fn states() -> impl Strategy<Value = LayoutState> {
+    (layouts(), any::<[bool; 2]>()).prop_map(|(layout, [changes, acked])| {
+        let next = layout.next(layout.hosts().to_vec(), Replication::Everywhere(1)).unwrap().0;
+        let mut state = LayoutState::new(layout);
+        if changes {
+            state.decide(next);
+        }
+        if acked {
+            state.acknowledge();
+        }
+        state
+    })
+}
+
+fn votes() -> impl Strategy<Value = Vote> {
+    prop_oneof![
+        option::of((ballots(), layouts())).prop_map(Vote::Promised),
+        Just(Vote::Accepted),
+        ballots().prop_map(Vote::Refused),
+        positions().prop_map(Vote::Elsewhere),
     ]
 }
 
@@ -296,8 +337,10 @@ fn layouts() -> impl Strategy<Value = Layout> {
 }
 
 fn answers() -> impl Strategy<Value = Answer> {
-    let echoes =
-        (origins(), any::<u64>(), any::<(u64, u64)>(), any::<u64>(), vec((partitions(), clocks()), 0..4));
+    let standings = (any::<u64>(), positions(), any::<bool>());
+    let standings = standings.prop_map(|(birth, position, acked)| Standing { birth, position, acked });
+    let changed = vec((partitions(), clocks()), 0..4);
+    let echoes = (origins(), any::<u64>(), option::of(standings), any::<u64>(), changed);
     prop_oneof![
         (clocks(), any::<u64>())
             .prop_map(|(dots, stamp)| Answer::Collected(Collected { dots, stamp: Hlc(stamp) })),
@@ -306,12 +349,13 @@ fn answers() -> impl Strategy<Value = Answer> {
             Answer::Compared(Compared::Differs { held: Held { entry, clock }, news })
         }),
         any::<bool>().prop_map(|changed| Answer::Repaired { changed }),
-        echoes.prop_map(|(origin, tick, layout, wall_ms, changed)| {
-            Answer::Echo(EchoReply { origin, tick, layout, wall_ms, changed })
+        echoes.prop_map(|(origin, tick, standing, wall_ms, changed)| {
+            Answer::Echo(EchoReply { origin, tick, standing, wall_ms, changed })
         }),
         log_pages().prop_map(|page| Answer::Log(LogAnswer::Page(page))),
         Just(Answer::Log(LogAnswer::Full)),
-        option::of(layouts()).prop_map(Answer::Layout),
+        option::of(states().prop_map(Box::new)).prop_map(Answer::Layout),
+        votes().prop_map(|vote| Answer::Vote(Box::new(vote))),
         full_pages().prop_map(Answer::Full),
         "\\PC{0,20}".prop_map(Answer::Failed),
     ]

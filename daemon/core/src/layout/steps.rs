@@ -183,12 +183,13 @@ impl LayoutState {
         Self { current: self.current.clone(), change, acceptor: Acceptor::default() }
     }
 
-    /// Every node whose acknowledgement a step of the present change needs: those of the old and of the new layout; of
-    /// the only layout when nothing changes.
+    /// Every node whose acknowledgement a step of the present change needs: those that hold anything in the old or in the
+    /// new layout; in the only layout when nothing changes. Others coordinate nothing at any step, so that nobody has to
+    /// wait for them: a node that was drained may be stopped.
     #[must_use]
     pub fn members(&self) -> BTreeSet<NodeId> {
-        let next = self.change.iter().flat_map(|change| change.next.hosts());
-        self.current.hosts().iter().chain(next).map(|host| host.node).collect()
+        let next = self.change.iter().flat_map(|change| change.next.holding());
+        self.current.holding().chain(next).collect()
     }
 
     /// Who holds a partition, and for what.

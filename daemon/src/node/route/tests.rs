@@ -29,7 +29,9 @@ fn peers(own: u64) -> Vec<Arc<Peer>> {
 /// The routes of a node in a step of the change from three nodes to five.
 fn routes(own: u64, step: u8, dropped: &BTreeSet<PartitionId>) -> Routes {
     let (old, new) = (layout(3), layout(5));
-    let moving = Moving { layout: &old, next: (step > 0).then_some((&new, step)), dropped };
+    let step = Step::EVERY.into_iter().find(|known| known.number() == step);
+    let standing = Standing { birth: 7, position: Position { version: 1, step }, acked: false };
+    let moving = Moving { layout: &old, next: step.map(|step| (&new, step)), standing, dropped };
     Routes::new(Some(moving), NodeId(own), &peers(own))
 }
 
@@ -44,7 +46,6 @@ fn what_a_step_asks_of_whom() {
     for step in 0..=5 {
         for own in 1..=5 {
             let routes = routes(own, step, &BTreeSet::new());
-            assert_eq!(routes.stage, Stage { birth: 7, version: 1, step });
             for id in ids() {
                 let route = routes.of(id);
                 let of_new = |node: u64| new.holds(NodeId(node), id);
@@ -99,8 +100,8 @@ fn a_request_of_an_earlier_step_is_seen_until_it_ends() {
     runtime.block_on(async {
         let (node, _) = crate::testing::open(directory.path(), "[cluster]\nexpect = 1\nreplication = 1\n");
         node.found(9).await.unwrap();
-        let now = node.routes().stage;
-        let later = Stage { step: 1, ..now };
+        let now = node.routes().position();
+        let later = Position { step: Some(Step::WriteBoth), ..now };
         let (glance, request) = (node.routes(), node.routes_for_request());
         assert!(node.older_requests_ended(later), "the present routes were not replaced");
         node.reroute();

@@ -78,7 +78,7 @@ async fn answers_in_any_order_find_their_questions() {
     for request in heard {
         let Request::Ask { id, question: Question::Echo { since } } = request else { panic!() };
         let (origin, changed) = (hello("").origin, Vec::new());
-        let answer = Answer::Echo(EchoReply { origin, tick: since, layout: (0, 0), wall_ms: 0, changed });
+        let answer = Answer::Echo(EchoReply { origin, tick: since, standing: None, wall_ms: 0, changed });
         say(&mut peer, &[Reply::Answer { id, answer }]).await;
     }
     for (since, asked) in asking.into_iter().enumerate() {

@@ -5,7 +5,8 @@ use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_u64
 use settle_core::dot::Origin;
 use settle_core::hlc::Hlc;
 use settle_core::key::PartitionId;
-use settle_core::layout::Layout;
+use settle_core::layout::decide::Vote;
+use settle_core::layout::steps::{LayoutState, Standing};
 use settle_core::partition::{Collected, Compared, FullPage, LogAnswer, LogPage};
 
 use super::{partition, put_partition, tag, text};
@@ -28,8 +29,10 @@ pub enum Answer {
     Log(LogAnswer),
     /// The answer to a step of a full exchange.
     Full(FullPage),
-    /// The answering node's layout, if it has one.
-    Layout(Option<Layout>),
+    /// The answering node's layout, if it has one, and the change that it is in.
+    Layout(Option<Box<LayoutState>>),
+    /// On the next layout; durable at the answering node.
+    Vote(Box<Vote>),
     /// The question could not be answered.
     Failed(String),
 }
@@ -41,8 +44,9 @@ pub struct EchoReply {
     pub origin: Origin,
     /// Names this answer, for the next question's `since`.
     pub tick: u64,
-    /// The birth and version of the answering node's layout; zeros while it has none.
-    pub layout: (u64, u64),
+    /// How far the answering node is with layouts; `None` while it has none. The clocks are those of the partitions that
+    /// it shares with the asking one there.
+    pub standing: Option<Standing>,
     /// The answering node's wall clock, in milliseconds since 1970.
     pub wall_ms: u64,
     /// The clocks that have changed since the answer that the question named.
@@ -60,6 +64,7 @@ impl Answer {
             Self::Log(LogAnswer::Full) => tag::LOG_FULL,
             Self::Full(_) => tag::FULL_PAGE,
             Self::Layout(_) => tag::LAYOUT,
+            Self::Vote(_) => tag::VOTE,
             Self::Failed(_) => tag::FAILED,
         }
     }
@@ -82,6 +87,7 @@ impl Answer {
                     layout.encode(out);
                 }
             }
+            Self::Vote(vote) => vote.encode(out),
             Self::Failed(text) => put_bytes(out, text.as_bytes()),
         }
     }
@@ -103,8 +109,9 @@ impl Answer {
             tag::FULL_PAGE => Ok(Self::Full(FullPage::decode(input)?)),
             tag::LAYOUT => match input.u8()? {
                 0 => Ok(Self::Layout(None)),
-                _ => Ok(Self::Layout(Some(Layout::decode(input)?))),
+                _ => Ok(Self::Layout(Some(Box::new(LayoutState::decode(input)?)))),
             },
+            tag::VOTE => Ok(Self::Vote(Box::new(Vote::decode(input)?))),
             tag::FAILED => Ok(Self::Failed(text(&input.bytes()?)?)),
             _ => Err(DecodeError::Invalid("message: unknown kind")),
         }
@@ -115,8 +122,10 @@ impl Encode for EchoReply {
     fn encode(&self, out: &mut Vec<u8>) {
         self.origin.encode(out);
         put_varint(out, self.tick);
-        put_u64(out, self.layout.0);
-        put_varint(out, self.layout.1);
+        out.push(u8::from(self.standing.is_some()));
+        if let Some(standing) = &self.standing {
+            standing.encode(out);
+        }
         put_varint(out, self.wall_ms);
         put_varint(out, self.changed.len() as u64);
         for (partition, clock) in &self.changed {
@@ -130,7 +139,10 @@ impl Decode for EchoReply {
     fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
         let origin = Origin::decode(input)?;
         let tick = input.varint()?;
-        let layout = (input.u64()?, input.varint()?);
+        let standing = match input.u8()? {
+            0 => None,
+            _ => Some(Standing::decode(input)?),
+        };
         let wall_ms = input.varint()?;
         // The smallest: a partition and an empty clock.
         let count = input.count(2)?;
@@ -139,6 +151,6 @@ impl Decode for EchoReply {
         for _ in 0..count {
             changed.push((partition(input)?, Clock::decode(input)?));
         }
-        Ok(Self { origin, tick, layout, wall_ms, changed })
+        Ok(Self { origin, tick, standing, wall_ms, changed })
     }
 }

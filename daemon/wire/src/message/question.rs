@@ -3,6 +3,7 @@
 use settle_core::clock::Clock;
 use settle_core::codec::{Decode, DecodeError, Encode, Reader, put_varint};
 use settle_core::key::{Key, PartitionId};
+use settle_core::layout::decide::{Accept, Prepare};
 use settle_core::partition::{FullRequest, Have, Repair};
 
 use super::{partition, put_partition, tag};
@@ -37,6 +38,10 @@ pub enum Question {
     },
     /// Which nodes hold what: [`super::Answer::Layout`].
     Layout,
+    /// The first question of an attempt to decide the next layout: [`super::Answer::Vote`].
+    Prepare(Prepare),
+    /// The second one: [`super::Answer::Vote`].
+    Accept(Box<Accept>),
     /// Which durable clocks have changed: [`super::Answer::Echo`].
     Echo {
         /// The tick of the answer that changes are relative to; 0 asks for everything.
@@ -65,6 +70,8 @@ impl Question {
             Self::Repair { .. } => tag::REPAIR,
             Self::Collect { .. } => tag::COLLECT,
             Self::Layout => tag::ASK_LAYOUT,
+            Self::Prepare(_) => tag::PREPARE,
+            Self::Accept(_) => tag::ACCEPT,
             Self::Echo { .. } => tag::ECHO,
             Self::PullLog { .. } => tag::PULL_LOG,
             Self::PullFull { .. } => tag::PULL_FULL,
@@ -88,6 +95,8 @@ impl Question {
                 known.encode(out);
             }
             Self::Layout => {}
+            Self::Prepare(prepare) => prepare.encode(out),
+            Self::Accept(accept) => accept.encode(out),
             Self::Echo { since } => put_varint(out, *since),
             Self::PullLog { partition, clock } => {
                 put_partition(out, *partition);
@@ -113,6 +122,8 @@ impl Question {
                 Ok(Self::Collect { partition, key, known: Clock::decode(input)? })
             }
             tag::ASK_LAYOUT => Ok(Self::Layout),
+            tag::PREPARE => Ok(Self::Prepare(Prepare::decode(input)?)),
+            tag::ACCEPT => Ok(Self::Accept(Box::new(Accept::decode(input)?))),
             tag::ECHO => Ok(Self::Echo { since: input.varint()? }),
             tag::PULL_LOG => Ok(Self::PullLog { partition: partition(input)?, clock: Clock::decode(input)? }),
             tag::PULL_FULL => {
