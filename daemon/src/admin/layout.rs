@@ -251,7 +251,7 @@ fn progress(node: &Node, state: &LayoutState, change: &Change) -> Value {
     let moves: usize = ids(&change.next)
         .map(|id| change.next.replicas(id).filter(|node| !state.current().holds(*node, id)).count())
         .sum();
-    let waiting: Vec<String> = node.waiting_for().into_iter().map(|node| name(state, node)).collect();
+    let waiting: Vec<String> = node.waiting_for().into_iter().map(|node| state.name(node)).collect();
     let (pulled, pulls) = pulled(node, state);
     json!({
         "next_version": change.next.version,
@@ -263,9 +263,4 @@ fn progress(node: &Node, state: &LayoutState, change: &Change) -> Value {
         "pulls_here": pulls,
         "progress_ratio": node.layout_progress(),
     })
-}
-
-fn name(state: &LayoutState, node: NodeId) -> String {
-    let next = state.change().and_then(|change| change.next.host(node));
-    state.current().host(node).or(next).map_or_else(|| node.to_string(), |host| host.name.clone())
 }

@@ -48,14 +48,6 @@ pub(crate) enum ProposeError {
         /// The version that it leads to.
         version: u64,
     },
-    /// This node has missed a change.
-    #[error("this node is at layout {own} and others are at layout {theirs}; try again in a moment")]
-    Behind {
-        /// This node's version.
-        own: u64,
-        /// Theirs.
-        theirs: u64,
-    },
     /// The nodes do not fit together.
     #[error(transparent)]
     Placement(#[from] PlacementError),
@@ -111,8 +103,9 @@ impl Node {
                     sleep(Duration::from_millis(rand::random::<u64>() % PAUSE_MAX_MS)).await;
                 }
                 Attempt::Elsewhere(position) if position > state.position() => {
-                    let (own, theirs) = (current.version, position.version);
-                    return Err(ProposeError::Behind { own, theirs });
+                    // In force there, or on the way.
+                    let version = position.version + u64::from(position.step.is_some());
+                    return Err(ProposeError::Overtaken { version });
                 }
                 Attempt::Beaten(_) | Attempt::Elsewhere(_) | Attempt::Silence => {
                     return Err(ProposeError::NoMajority { hosts: current.hosts().len() });

@@ -24,6 +24,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// How often a replica that is not complete asks others at once, instead of when it is their turn.
 const PULL_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long a step takes before it is said whom it waits for, and then again and again.
+const WAITING_SAID: Duration = Duration::from_secs(30);
+
 /// How long what came to a partition that this node does not hold is kept: others may know of a change already that this
 /// node has not heard of.
 const STRAY_AGE: Duration = Duration::from_secs(15);
@@ -35,6 +38,8 @@ struct Since {
     entered: Moment,
     /// When exchanges were last told not to wait.
     pulled: Moment,
+    /// When it was last said whom the step waits for; at first when it was entered.
+    said: Moment,
 }
 
 /// Works until the shutdown.
@@ -59,7 +64,8 @@ async fn go_on(node: &Node, since: &mut Option<Since>) -> Result<(), AdoptError>
         let (position, now) = (state.position(), clock::now());
         // Taken after the position has taken effect: what is asked from now on is asked under it.
         let here = since.take().filter(|since| since.position == position);
-        let here = since.insert(here.unwrap_or(Since { position, entered: now, pulled: Moment(0) }));
+        let here =
+            since.insert(here.unwrap_or(Since { position, entered: now, pulled: Moment(0), said: now }));
         let Some(change) = state.change() else {
             drop_strays(node, &state, here.entered);
             return Ok(());
@@ -68,9 +74,27 @@ async fn go_on(node: &Node, since: &mut Option<Since>) -> Result<(), AdoptError>
             node.acknowledge(position).await?;
         }
         if !node.advance().await? {
+            say_waiting(node, &state, here);
             return Ok(());
         }
     }
+}
+
+/// Says now and then whom a step waits for.
+fn say_waiting(node: &Node, state: &LayoutState, since: &mut Since) {
+    let now = clock::now();
+    if clock::between(since.said, now) < WAITING_SAID {
+        return;
+    }
+    since.said = now;
+    let waiting: Vec<String> = node.waiting_for().into_iter().map(|node| state.name(node)).collect();
+    let (version, step) = (state.current().version + 1, state.change().map(|change| change.step.number()));
+    tracing::warn!(
+        version,
+        step,
+        waiting_for = waiting.join(", "),
+        "the layout change waits for these nodes; start those that are down"
+    );
 }
 
 /// Whether this node's condition for the step that it is in holds.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::http::Reply;
+use crate::support::http::{Client, Reply};
 use crate::support::node::Node;
 use crate::support::steady::{Key, Steady};
 use crate::support::{Cluster, turn, wait_for};
@@ -203,4 +203,39 @@ fn without_auto_grow_a_node_that_joins_is_added_by_hand() {
     post(&cluster.nodes[3], &json!({ "add": "n4" })).expect(200);
     wait_version(&cluster, 2);
     check_all(&cluster, &[], 4);
+}
+
+#[test]
+fn of_two_changes_at_once_one_takes_place_and_without_a_majority_none_does() {
+    let _turn = turn::shared();
+    let mut cluster = Cluster::start(5);
+    let changes = [(0, "n4"), (1, "n5")].map(|(asked, drained)| {
+        let admin = cluster.nodes[asked].admin;
+        std::thread::spawn(move || {
+            let change = json!({ "drain": drained }).to_string();
+            Client::new(admin).send("POST", "/v1/layout", &[], change.as_bytes())
+        })
+    });
+    let mut statuses = changes.map(|change| {
+        let reply = change.join().unwrap();
+        if reply.status != 200 {
+            reply.clone().problem(409, "change-in-progress");
+        }
+        reply.status
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    wait_version(&cluster, 2);
+    let hosts = layout(&cluster.nodes[2])["hosts"].as_array().unwrap().clone();
+    assert_eq!(hosts.iter().filter(|host| host["partitions"] == 0).count(), 1, "{hosts:?}");
+
+    for node in &mut cluster.nodes[2..] {
+        node.kill();
+    }
+    let refused = post(&cluster.nodes[0], &json!({ "drain": "n3" })).problem(503, "not-decided");
+    assert!(refused["detail"].as_str().unwrap().contains("a majority of the 5 nodes"), "{refused}");
+    assert!(layout(&cluster.nodes[0])["change"].is_null());
+    cluster.start_all();
+    post(&cluster.nodes[0], &json!({ "drain": "n3" })).expect(200);
+    wait_version(&cluster, 3);
 }

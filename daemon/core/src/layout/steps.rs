@@ -192,6 +192,13 @@ impl LayoutState {
         self.current.holding().chain(next).collect()
     }
 
+    /// The name of a node of the old or the new layout; of another one its identity.
+    #[must_use]
+    pub fn name(&self, node: NodeId) -> String {
+        let next = self.change.as_ref().and_then(|change| change.next.host(node));
+        self.current.host(node).or(next).map_or_else(|| node.to_string(), |host| host.name.clone())
+    }
+
     /// Who holds a partition, and for what.
     #[must_use]
     pub fn sets(&self, partition: PartitionId) -> Sets {

@@ -9,8 +9,11 @@ use settle_core::clock::Clock;
 use settle_core::dot::{Dot, Epoch, NodeId, Origin};
 use settle_core::entry::{Entry, Version};
 use settle_core::hlc::Hlc;
+use settle_core::layout::Layout;
+use settle_core::layout::steps::LayoutState;
 use settle_core::level::Level;
 use settle_core::partition::Compared;
+use settle_core::placement::Replication;
 use settle_core::roster::Member;
 use settle_service::metrics::Metrics;
 use settle_wire::Limits;
@@ -80,6 +83,30 @@ struct Scene {
 
 impl Scene {
     async fn new(settings: &str, others: Vec<Played>) -> Self {
+        let scene = Self::unborn(settings, others).await;
+        scene.node.found(1).await.unwrap();
+        scene
+    }
+
+    /// On the way from a layout without the last one of `others` to one without the one before it.
+    async fn moving(others: Vec<Played>) -> Self {
+        let scene = Self::unborn("", others).await;
+        let peers = scene.others.iter().map(|other| scene.node.peer(other.id).unwrap().host());
+        let mut hosts: Vec<_> = std::iter::once(scene.node.host()).chain(peers).collect();
+        let joining = hosts.pop().unwrap();
+        let three = Replication::Everywhere(3);
+        let partitions = scene.node.partition_count();
+        let (layout, _) = Layout::born(1, hosts.clone(), three.clone(), partitions).unwrap();
+        hosts.last_mut().unwrap().holds_data = false;
+        hosts.push(joining);
+        let (next, _) = layout.next(hosts, three).unwrap();
+        let mut state = LayoutState::new(layout);
+        assert!(state.decide(next));
+        scene.node.adopt(state).await.unwrap();
+        scene
+    }
+
+    async fn unborn(settings: &str, others: Vec<Played>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Nobody answers echoes here: what is not silent for an hour is up.
         let settings = format!("{settings}\n[cluster]\nexpect = 3\n[echo]\ninterval = \"1h\"\n");
@@ -102,7 +129,6 @@ impl Scene {
             let nanos = Duration::from_micros(distance as u64 + 1);
             peer.answered(crate::clock::earlier(now, nanos), now);
         }
-        node.found(1).await.unwrap();
         Self { node, metrics, others, _directory: directory }
     }
 
@@ -261,4 +287,26 @@ async fn a_single_read_compares_by_chance_and_never_in_reserved_buckets() {
     assert_eq!(scene.read(Level::One, LONG).await.unwrap(), [Bytes::from("v")]);
     assert_eq!((scene.repaired(0).len(), scene.repaired(1).len()), (0, 1));
     assert_eq!((never.counts().len(), scene.count("background", "error")), (0, 0));
+}
+
+/// This node and 2 stay, 3 leaves, 4 is new.
+#[tokio::test]
+async fn what_is_shown_during_a_layout_change_is_held_by_a_quorum_of_the_old_and_of_the_new_replicas() {
+    let scene = |four: Played| {
+        Scene::moving(vec![played(2, None, false), played(3, Some(held(Some("v"))), false), four])
+    };
+    let good = scene(played(4, Some(held(None)), true)).await;
+    assert_eq!(good.read(Level::Quorum, LONG).await.unwrap(), [Bytes::from("v")]);
+    assert_eq!(good.own(), held(Some("v")).entry.siblings);
+    assert_eq!(good.repaired(2).len(), 1, "the new replica held nothing");
+
+    // Two of three old ones hold it and answer; of the new ones this node alone.
+    let bad = scene(played(4, Some(held(None)), false)).await;
+    let refused = bad.read(Level::Quorum, SHORT).await.unwrap_err();
+    assert!(matches!(refused, ReadError::Unrepaired { holders: 1, needed: 2 }), "{refused}");
+    let silent = scene(played(4, None, true)).await;
+    let refused = silent.read(Level::Quorum, SHORT).await.unwrap_err();
+    assert_eq!(refused.to_string(), "1 of 2 replicas answered in time");
+    // One replica's word is one replica's word.
+    assert_eq!(silent.read(Level::One, LONG).await.unwrap(), Vec::<Bytes>::new());
 }
