@@ -52,6 +52,10 @@ fn at_rest(key: usize) -> String {
     format!("rest-{key}")
 }
 
+fn rest() -> Vec<String> {
+    (0..AT_REST).map(at_rest).collect()
+}
+
 fn fill(cluster: &Cluster) {
     let mut client = cluster.nodes[0].client();
     for key in 0..AT_REST {
@@ -59,10 +63,13 @@ fn fill(cluster: &Cluster) {
     }
 }
 
-/// Starts further nodes.
-fn join(cluster: &mut Cluster, names: &[&str]) {
+/// Starts further nodes, which fetch so many bytes in a second.
+fn join(cluster: &mut Cluster, names: &[&str], pace: Option<&str>) {
     for name in names {
-        let newcomer = cluster.newcomer(name);
+        let mut newcomer = cluster.newcomer(name);
+        if let Some(pace) = pace {
+            newcomer.configuration.text("hints.bytes_per_second", pace);
+        }
         cluster.nodes.push(newcomer);
     }
     for node in cluster.nodes.iter_mut().filter(|node| !node.is_running()) {
@@ -72,7 +79,7 @@ fn join(cluster: &mut Cluster, names: &[&str]) {
 
 /// Each key is where it belongs and nowhere else, and can be read through every node.
 fn check_all(cluster: &Cluster, written: &[Key], nodes: usize) {
-    let rest: Vec<String> = (0..AT_REST).map(at_rest).collect();
+    let rest = rest();
     for node in cluster.running() {
         let mut client = node.client();
         for key in &rest {
@@ -105,9 +112,10 @@ fn nodes_that_join_get_their_share_while_clients_go_on() {
     let _turn = turn::shared();
     let mut cluster = Cluster::start(3);
     fill(&cluster);
-    let steady = Steady::start(4, &addresses(&cluster));
+    let steady = Steady::start(4, &addresses(&cluster), rest());
     steady.wait_rounds(50);
-    join(&mut cluster, &["n4", "n5"]);
+    // So slow that most reads meet replicas that have next to nothing yet.
+    join(&mut cluster, &["n4", "n5"], Some("64KiB"));
     cluster.wait_connected();
     steady.go_to(&addresses(&cluster));
     wait_for("the change begins", CHANGE, || (layout(&cluster.nodes[0])["version"] != 1).then_some(()));
@@ -134,7 +142,7 @@ fn a_drained_node_holds_nothing_and_can_be_stopped() {
     let _turn = turn::shared();
     let mut cluster = Cluster::start(4);
     fill(&cluster);
-    let steady = Steady::start(3, &addresses(&cluster));
+    let steady = Steady::start(3, &addresses(&cluster), rest());
     post(&cluster.nodes[1], &json!({ "drain": "n9" })).problem(404, "unknown-node");
     post(&cluster.nodes[1], &json!({ "remove": "n2" })).problem(409, "not-possible");
     post(&cluster.nodes[1], &json!({ "add": "n2" })).problem(409, "not-possible");
@@ -167,9 +175,9 @@ fn a_joining_node_and_an_old_replica_that_are_killed_in_the_middle_lose_nothing(
     let _turn = turn::shared();
     let mut cluster = Cluster::start(3);
     fill(&cluster);
-    let steady = Steady::start(4, &addresses(&cluster));
+    let steady = Steady::start(4, &addresses(&cluster), rest());
     steady.wait_rounds(50);
-    join(&mut cluster, &["n4"]);
+    join(&mut cluster, &["n4"], None);
     for (victim, step) in [(3, 1), (1, 2), (3, 3), (2, 4), (0, 5)] {
         wait_step(&cluster.nodes[victim], step);
         cluster.nodes[victim].kill();
@@ -193,7 +201,7 @@ fn without_auto_grow_a_node_that_joins_is_added_by_hand() {
     }
     cluster.start_all();
     fill(&cluster);
-    join(&mut cluster, &["n4"]);
+    join(&mut cluster, &["n4"], None);
     cluster.wait_connected();
     wait_for("it is known to be without data", CHANGE, || {
         (layout(&cluster.nodes[0])["without_data"] == json!(["n4"])).then_some(())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::http::Client;
+use super::http::{CallError, Client, Reply};
 use super::wait::{PATIENCE, wait_for};
 
 /// Keys of each client.
@@ -16,8 +16,13 @@ const KEYS: u64 = 12;
 /// The pause after a call that failed.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How often a call is tried that is refused since too few replicas are seen to be alive, and the pause between: on a slow
+/// day one may be silent for a moment.
+const TRIES: usize = 5;
+const TRY_PAUSE: Duration = Duration::from_millis(300);
+
 /// Clients at work. Each has keys of its own, writes one after the other through any node, and reads each back through
-/// another one, both at quorum.
+/// another one, both at quorum. Between them it reads keys at rest, which hold their names.
 #[derive(Debug)]
 pub(crate) struct Steady {
     clients: Vec<JoinHandle<Vec<Key>>>,
@@ -30,6 +35,7 @@ struct Shared {
     stop: AtomicBool,
     rounds: AtomicU64,
     addresses: Mutex<Vec<SocketAddr>>,
+    at_rest: Vec<String>,
     /// Calls that were not answered with success.
     failed: Mutex<Vec<String>>,
     /// Reads that showed less than was known.
@@ -48,8 +54,9 @@ pub(crate) struct Key {
 
 impl Steady {
     /// `clients` clients of the nodes at `addresses`.
-    pub(crate) fn start(clients: u64, addresses: &[SocketAddr]) -> Self {
-        let shared = Arc::new(Shared { addresses: Mutex::new(addresses.to_vec()), ..Shared::default() });
+    pub(crate) fn start(clients: u64, addresses: &[SocketAddr], at_rest: Vec<String>) -> Self {
+        let addresses = Mutex::new(addresses.to_vec());
+        let shared = Arc::new(Shared { addresses, at_rest, ..Shared::default() });
         let run = |client| {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || run(client, &shared))
@@ -103,7 +110,19 @@ impl Key {
 }
 
 fn path(key: &str) -> String {
-    format!("/v1/kv/default/{key}?level=quorum")
+    format!("/v1/kv/default/{key}?level=quorum&timeout=20s")
+}
+
+/// A call; what is refused before anything was done is tried again.
+fn call(address: SocketAddr, method: &str, path: &str, body: &[u8]) -> Result<Reply, CallError> {
+    let mut client = Client::new(address);
+    for _ in 1..TRIES {
+        match client.call(method, path, &[], body) {
+            Ok(reply) if reply.status == 503 => std::thread::sleep(TRY_PAUSE),
+            ended => return ended,
+        }
+    }
+    client.call(method, path, &[], body)
 }
 
 fn number(body: &[u8]) -> u64 {
@@ -117,7 +136,7 @@ fn run(client: u64, shared: &Shared) -> Vec<Key> {
     let mut next = |shared: &Shared| {
         turn += 1;
         let addresses = shared.addresses.lock().unwrap();
-        Client::new(addresses[turn as usize % addresses.len()])
+        addresses[turn as usize % addresses.len()]
     };
     let failed = |what: String| {
         shared.failed.lock().unwrap().push(what);
@@ -130,12 +149,12 @@ fn run(client: u64, shared: &Shared) -> Vec<Key> {
         let key = &mut keys[at];
         key.tried += 1;
         let path = path(&key.name);
-        match next(shared).call("PUT", &path, &[], key.tried.to_string().as_bytes()) {
+        match call(next(shared), "PUT", &path, key.tried.to_string().as_bytes()) {
             Ok(reply) if reply.status == 204 => key.known = key.tried,
             Ok(reply) => failed(format!("PUT {path}: {} {}", reply.status, reply.text())),
             Err(error) => failed(format!("PUT {path}: {error}")),
         }
-        match next(shared).call("GET", &path, &[], b"") {
+        match call(next(shared), "GET", &path, b"") {
             Ok(reply) if reply.status == 200 || reply.status == 404 => {
                 let shown = if reply.status == 200 { number(&reply.body) } else { 0 };
                 if !(key.known..=key.tried).contains(&shown) {
@@ -147,7 +166,16 @@ fn run(client: u64, shared: &Shared) -> Vec<Key> {
             Ok(reply) => failed(format!("GET {path}: {} {}", reply.status, reply.text())),
             Err(error) => failed(format!("GET {path}: {error}")),
         }
-        shared.rounds.fetch_add(1, Ordering::Relaxed);
+        let round = shared.rounds.fetch_add(1, Ordering::Relaxed);
+        let key = &shared.at_rest[round as usize % shared.at_rest.len()];
+        match call(next(shared), "GET", &self::path(key), b"") {
+            Ok(reply) if reply.status == 200 && reply.body == key.as_bytes() => {}
+            Ok(reply) if reply.status == 200 || reply.status == 404 => {
+                shared.wrong.lock().unwrap().push(format!("{key} shows {:?}", reply.text()));
+            }
+            Ok(reply) => failed(format!("GET {key}: {} {}", reply.status, reply.text())),
+            Err(error) => failed(format!("GET {key}: {error}")),
+        }
     }
     keys
 }
