@@ -51,8 +51,8 @@ enum Refused {
     NotDrained(String),
     #[error("node {0} is up: it would join again; stop it first")]
     IsUp(String),
-    #[error("node {0} has never been connected with this node: it is not known where it is")]
-    NeverMet(String),
+    #[error("node {0} is down, and could not fetch its share of the data; start it first")]
+    IsDown(String),
     #[error("the node is shutting down")]
     Closing,
     #[error(transparent)]
@@ -95,11 +95,9 @@ impl Refused {
     fn into_response(self) -> Response {
         let (kind, status, title) = match &self {
             Self::Unknown(_) => ("unknown-node", 404, "There is no such node"),
-            Self::Holds(_)
-            | Self::NotInLayout(_)
-            | Self::NotDrained(_)
-            | Self::IsUp(_)
-            | Self::NeverMet(_) => ("not-possible", 409, "The layout cannot change so"),
+            Self::Holds(_) | Self::NotInLayout(_) | Self::NotDrained(_) | Self::IsUp(_) | Self::IsDown(_) => {
+                ("not-possible", 409, "The layout cannot change so")
+            }
             Self::Propose(ProposeError::Placement(_)) => ("not-possible", 409, "The layout cannot change so"),
             Self::Propose(ProposeError::InProgress { .. } | ProposeError::Overtaken { .. }) => {
                 ("change-in-progress", 409, "The layout is changing already")
@@ -134,6 +132,7 @@ impl Wanted {
         match self {
             Self::Add(name) => match at(name).and_then(|at| hosts.get_mut(at)) {
                 Some(host) if host.holds_data => return Err(Refused::Holds(name.clone())),
+                Some(host) if !is_up(node, host.node) => return Err(Refused::IsDown(name.clone())),
                 Some(host) => host.holds_data = true,
                 None => hosts.push(joining(node, name)?),
             },
@@ -147,7 +146,7 @@ impl Wanted {
                 if leaving.holds_data || held(current, leaving.node) > 0 {
                     return Err(Refused::NotDrained(name.clone()));
                 }
-                if leaving.node == node.origin.node || is_up(node, leaving.node) {
+                if is_up(node, leaving.node) {
                     return Err(Refused::IsUp(name.clone()));
                 }
             }
@@ -164,13 +163,17 @@ fn joining(node: &Node, name: &str) -> Result<Host, Refused> {
     let peers = node.peers();
     let peer = peers.iter().find(|peer| peer.name == name);
     let peer = peer.ok_or_else(|| Refused::Unknown(name.to_owned()))?;
-    if peer.contact().peer.is_empty() {
-        return Err(Refused::NeverMet(name.to_owned()));
+    if !is_up(node, peer.node) {
+        return Err(Refused::IsDown(name.to_owned()));
     }
     Ok(peer.host())
 }
 
+/// Whether a node answers; this one does.
 fn is_up(node: &Node, id: NodeId) -> bool {
+    if id == node.origin.node {
+        return true;
+    }
     node.peer(id).is_some_and(|peer| peer.is_up(clock::now(), node.silence_max()))
 }
 
@@ -229,14 +232,13 @@ fn document(node: &Node) -> Value {
     })
 }
 
-/// The nodes that have joined and are in no layout.
+/// The nodes that are up and in no layout.
 fn without_data(node: &Node, state: &LayoutState) -> Vec<String> {
-    let members = state.members();
     let roster = node.roster();
-    let others = roster
-        .members()
-        .iter()
-        .filter(|member| !members.contains(&member.node) && state.current().host(member.node).is_none());
+    let others = roster.members().iter().filter(|member| {
+        let next = state.change().and_then(|change| change.next.host(member.node));
+        state.current().host(member.node).or(next).is_none() && is_up(node, member.node)
+    });
     others.map(|member| member.name.clone()).collect()
 }
 

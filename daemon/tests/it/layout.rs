@@ -165,6 +165,7 @@ fn a_drained_node_holds_nothing_and_can_be_stopped() {
     wait_for("it is seen to be down", CHANGE, || {
         (cluster.nodes[0].member("n4").unwrap()["up"] == false).then_some(())
     });
+    post(&cluster.nodes[0], &json!({ "add": "n4" })).problem(409, "not-possible");
     post(&cluster.nodes[0], &json!({ "remove": "n4" })).expect(200);
     wait_version(&cluster, 3);
     assert_eq!(layout(&cluster.nodes[2])["hosts"].as_array().unwrap().len(), 3);
