@@ -1,7 +1,8 @@
-//! The program's own admin calls: `/v1/status`, `/v1/members`, `/v1/layout`, `/v1/lag`.
+//! The program's own admin calls: `/v1/status`, `/v1/members`, `/v1/layout`, `/v1/lag`, `/v1/repair`.
 
 mod layout;
 mod paths;
+mod repair;
 
 use std::sync::Arc;
 
@@ -27,6 +28,11 @@ impl Handler for AdminApi {
     async fn handle(&self, request: Request) -> Response {
         if request.uri().path() == "/v1/layout" {
             return layout::handle(&self.node, request).await;
+        }
+        if let Some(rest) = request.uri().path().strip_prefix("/v1/repair")
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            return repair::answer(&self.node, &request, rest).await;
         }
         let answer: fn(&Self) -> Value = match request.uri().path() {
             "/v1/status" => Self::status,

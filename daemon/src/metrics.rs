@@ -1,5 +1,6 @@
 //! The node's own metrics: structs per concern, children resolved once, gauges refreshed at each scrape.
 
+mod merkle;
 mod repairs;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::config::Bucket;
 use crate::node::Node;
 use crate::node::commit::Staged;
 
+pub(crate) use merkle::Merkle;
 pub(crate) use repairs::{RepairResult, Repairs};
 
 /// Everything that the node counts while it works.
@@ -19,6 +21,7 @@ pub(crate) struct NodeMetrics {
     pub(crate) traffic: Traffic,
     pub(crate) storage: Storage,
     pub(crate) exchange: Exchange,
+    pub(crate) merkle: Merkle,
     pub(crate) repairs: Repairs,
     pub(crate) siblings: Histogram,
     pub(crate) hints_replayed: Counter,
@@ -60,6 +63,8 @@ pub(crate) struct Exchange {
     error: Counter,
     sent: Counter,
     received: Counter,
+    sent_bytes: Counter,
+    received_bytes: Counter,
 }
 
 impl NodeMetrics {
@@ -72,6 +77,7 @@ impl NodeMetrics {
             traffic: Traffic::register(metrics, buckets)?,
             storage: Storage::register(metrics)?,
             exchange: Exchange::register(metrics)?,
+            merkle: Merkle::register(metrics)?,
             repairs: Repairs::register(metrics)?,
             siblings: metrics.histogram(
                 "settle_siblings",
@@ -185,12 +191,19 @@ impl Exchange {
             "Entries exchanged, by direction.",
             ["direction"],
         )?;
+        let bytes = metrics.counters(
+            "settle_anti_entropy_bytes_total",
+            "Bytes of questions and answers of exchanges and of verification, by direction.",
+            ["direction"],
+        )?;
         Ok(Self {
             equal: rounds.with(["equal"]),
             exchanged: rounds.with(["exchanged"]),
             error: rounds.with(["error"]),
             sent: entries.with(["sent"]),
             received: entries.with(["received"]),
+            sent_bytes: bytes.with(["sent"]),
+            received_bytes: bytes.with(["received"]),
         })
     }
 
@@ -206,6 +219,12 @@ impl Exchange {
     /// Entries were handed to a peer.
     pub(crate) fn sent(&self, entries: usize) {
         self.sent.inc_by(entries as u64);
+    }
+
+    /// A question and its answer went over the network, in this or the other direction.
+    pub(crate) fn moved(&self, sent_bytes: usize, received_bytes: usize) {
+        self.sent_bytes.inc_by(sent_bytes as u64);
+        self.received_bytes.inc_by(received_bytes as u64);
     }
 
     /// Entries were taken from a peer.

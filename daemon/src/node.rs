@@ -5,6 +5,7 @@
 
 pub(crate) mod commit;
 pub(crate) mod gather;
+pub(crate) mod jobs;
 pub(crate) mod layout;
 pub(crate) mod members;
 mod nearest;
@@ -42,6 +43,7 @@ use crate::metrics::NodeMetrics;
 use crate::peer::Peer;
 
 use commit::{Staged, Waiter};
+use jobs::Jobs;
 use pace::Pace;
 use route::Routes;
 
@@ -93,6 +95,8 @@ pub(crate) struct Node {
     filling: Mutex<BTreeSet<PartitionId>>,
     /// How many more repairs may go on in the background; see [`mod@repair`].
     repairing: Arc<Semaphore>,
+    /// What operators asked to be repaired.
+    pub(crate) jobs: Jobs,
     /// How fast what was missed is fetched.
     pub(crate) pace: Pace,
     /// Held while a member is admitted.
@@ -179,6 +183,7 @@ impl Node {
             older_routes: Mutex::default(),
             filling: Mutex::default(),
             repairing: Arc::new(Semaphore::new(repair::BACKGROUND_MAX)),
+            jobs: Jobs::default(),
             pace: Pace::default(),
             admitting: Mutex::new(()),
             peers: ArcSwap::from_pointee(Vec::new()),
@@ -258,7 +263,8 @@ impl Node {
     /// neither would ever end.
     pub(crate) fn begin_full(&self, id: PartitionId) -> Option<Filling<'_>> {
         let new = self.filling.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        new.then_some(Filling { node: self, id })
+        // Not made in vain: dropping it gives up the exchange in progress.
+        new.then(|| Filling { node: self, id })
     }
 
     /// Changes of a partition up to `ticket` are durable.
@@ -363,5 +369,26 @@ impl From<Refused> for ChangeError {
             Refused::Closed => Self::Closing,
             Refused::Failed(error) => Self::Storage(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::listen::PAGE;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn who_may_not_begin_a_full_exchange_does_not_end_the_one_in_progress() {
+        let directory = tempfile::tempdir().unwrap();
+        let (node, _) = testing::open(directory.path(), "[cluster]\nexpect = 1\n");
+        let id = PartitionId(0);
+        let first = node.begin_full(id);
+        node.partition(id).unwrap().open_full(&*node.engine, PAGE).unwrap();
+        assert!(node.begin_full(id).is_none());
+        assert!(node.partition(id).unwrap().is_pulling());
+        drop(first);
+        assert!(!node.partition(id).unwrap().is_pulling());
+        assert!(node.begin_full(id).is_some());
     }
 }

@@ -33,7 +33,7 @@ use crate::peer::{self, Peer, link, listen};
 use crate::watched::{watched, watched_or};
 use crate::worker::birth::OwnAddress;
 use crate::worker::gossip::{self, Gossip, Seen, Tuning};
-use crate::worker::{anti_entropy, birth, echo, growth, steps, upkeep};
+use crate::worker::{anti_entropy, birth, echo, growth, repair, scrub, steps, upkeep, verify};
 
 use open::{open_data, open_node};
 
@@ -237,6 +237,8 @@ async fn serve(
     let accept = listen::accept(Arc::clone(node), sockets.peer, Arc::clone(&hello), end_back.clone());
     back.add("peers", spawn(node, "peers", accept));
     back.add("upkeep", spawn(node, "upkeep", upkeep::run(Arc::clone(node), end_back.clone())));
+    back.add("scrub", spawn(node, "scrub", scrub::run(Arc::clone(node), end_back.clone())));
+    back.add("repair", spawn(node, "repair", repair::run(Arc::clone(node), end_back.clone())));
     for peer in known {
         follow(node, peer, &hello, shutdown, &end_back);
     }
@@ -273,6 +275,7 @@ fn follow(node: &Arc<Node>, peer: Arc<Peer>, hello: &Arc<Hello>, stop: &Shutdown
         link::keep(Arc::clone(node), Arc::clone(&peer), Arc::clone(hello), stop.clone(), shutdown.clone());
     spawn(node, "links", keep);
     spawn(node, "echo", echo::run(Arc::clone(node), Arc::clone(&peer), shutdown.clone()));
+    spawn(node, "verification", verify::run(Arc::clone(node), Arc::clone(&peer), shutdown.clone()));
     spawn(node, "anti_entropy", anti_entropy::run(Arc::clone(node), peer, shutdown.clone()));
 }
 

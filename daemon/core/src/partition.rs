@@ -31,6 +31,7 @@ mod prune;
 mod repair;
 mod rows;
 mod scrub;
+mod stage;
 mod survey;
 mod verify;
 mod write;
@@ -39,7 +40,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::clock::Clock;
-use crate::codec::{Decode, Encode};
+use crate::codec::Decode;
 use crate::dot::{Dot, DotRange, NodeId, Origin};
 use crate::entry::Entry;
 use crate::key::{Key, PartitionId};
@@ -356,53 +357,6 @@ impl Partition {
         self.clock.add(dot);
         self.log.add(transaction.batch, self.ticket, dot, key);
         true
-    }
-
-    /// Stages the new state of a key whose entry was `before`.
-    fn stage_entry(
-        &mut self,
-        transaction: &mut Transaction<'_>,
-        ticket: Ticket,
-        key: &Key,
-        before: Entry,
-        mut after: Entry,
-    ) {
-        let change = self.survey.staged(key, &before, &after);
-        self.pull_touched(key);
-        if !after.context.is_empty() {
-            after.context = after.context.minus(&self.clock);
-        }
-        if planted(Plant::DeleteContextDroppedEarly) && after.siblings.is_empty() {
-            after.context = Clock::new();
-        }
-        let row = Table::Entry.key_row(self.id, key);
-        if after.is_nothing() {
-            transaction.batch.remove(row);
-        } else {
-            transaction.batch.put(row, after.to_bytes());
-        }
-        if after.context.is_empty() {
-            if self.residue.remove(key) {
-                transaction.batch.remove(Table::Residue.key_row(self.id, key));
-            }
-        } else if !self.residue.contains(key) {
-            self.residue.insert(key.clone());
-            transaction.batch.put(Table::Residue.key_row(self.id, key), bytes::Bytes::new());
-        }
-        self.overlay.stage(key, ticket, before, after, change);
-    }
-
-    /// Stages dots that become part of the durable clock with `ticket`.
-    fn stage_clock(&mut self, ticket: Ticket, dots: Clock) {
-        if !dots.is_empty() {
-            self.staged.push_back((ticket, StagedDots::Clock(dots)));
-        }
-    }
-
-    /// Writes the whole clock, so that log records that it covers may go.
-    fn checkpoint(&self, transaction: &mut Transaction<'_>) {
-        let row = bytes::Bytes::copy_from_slice(&Table::Clock.prefix(self.id));
-        transaction.batch.put(row, self.clock.to_bytes());
     }
 }
 

@@ -16,6 +16,7 @@ GET /v1/members    the nodes of the cluster as this one knows them
 GET /v1/layout     which nodes hold which share of the data, and how far a change is
 POST /v1/layout    {\"add\": NODE}, {\"drain\": NODE} or {\"remove\": NODE}: begin a change
 GET /v1/lag        per peer: proven lag, missing writes, what waits to be sent
+POST /v1/repair    compare all that the node holds with the other replicas, mend what differs; GET /v1/repair/{id}?wait=10s
 POST /-/reload     load the configuration anew
 ";
 

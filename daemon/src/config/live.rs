@@ -26,6 +26,8 @@ pub struct LiveConfig {
     pub auto_grow: bool,
     /// How often clocks are exchanged with a peer.
     pub anti_entropy_interval: Duration,
+    /// How often each partition is verified with each peer, and read again from the disk.
+    pub merkle_interval: Duration,
     /// How often a peer is asked for a proof of freshness.
     pub echo_interval: Duration,
     /// Which part of the reads at one replica is compared with the others afterwards, 0 to 1.
@@ -103,6 +105,7 @@ impl LiveConfig {
             durability,
             auto_grow,
             anti_entropy_interval,
+            merkle_interval,
             echo_interval,
             repair_chance,
             hints,
@@ -120,6 +123,7 @@ impl LiveConfig {
             ("storage.durability or storage.interval", *durability == new.durability),
             ("cluster.auto_grow", *auto_grow == new.auto_grow),
             ("anti_entropy.interval", *anti_entropy_interval == new.anti_entropy_interval),
+            ("anti_entropy.merkle_interval", *merkle_interval == new.merkle_interval),
             ("echo.interval", *echo_interval == new.echo_interval),
             ("read_repair.chance", *repair_chance == new.repair_chance),
             ("hints.max_bytes", *max_bytes == new.hints.max_bytes),
@@ -153,6 +157,12 @@ impl LiveConfig {
                 "anti_entropy.interval",
                 "1s",
                 "Time between two exchanges of clocks with a peer, which find what got lost.",
+            ),
+            merkle_interval: reader.duration(
+                "anti_entropy.merkle_interval",
+                "1h",
+                "Time in which every partition is compared with each of its other replicas, and read again from the disk, \
+                 to find what disks have lost.",
             ),
             echo_interval: reader.duration(
                 "echo.interval",

@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use settle_core::clock::Clock;
+use settle_core::codec::Encode;
 use settle_core::dot::NodeId;
 use settle_core::key::{Key, PartitionId};
 use settle_core::partition::{Collected, Compared, Delta, Have, LogAnswer, PageLimits, Partition, Repair};
@@ -199,6 +200,7 @@ fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
         Question::PullLog { partition: id, clock } => {
             let answer = partition(id)?.serve_log(&*node.engine, &clock, PAGE)?;
             if let LogAnswer::Page(page) = &answer {
+                node.metrics.exchange.moved(page.to_bytes().len(), clock.to_bytes().len());
                 node.metrics.exchange.sent(page.entries.len());
                 node.metrics.hints_replayed.inc_by(page.records.len() as u64);
             }
@@ -206,6 +208,7 @@ fn serve_page(node: &Node, question: Question) -> Result<Answer, StorageError> {
         }
         Question::PullFull { partition: id, request } => {
             let page = partition(id)?.serve_full(&*node.engine, &request, PAGE)?;
+            node.metrics.exchange.moved(page.to_bytes().len(), request.to_bytes().len());
             node.metrics.exchange.sent(page.part.entries().len());
             Ok(Answer::Full(page))
         }

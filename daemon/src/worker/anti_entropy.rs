@@ -8,14 +8,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use settle_core::entry::Entry;
-use settle_core::key::{Key, PartitionId};
+use settle_core::codec::Encode;
+use settle_core::key::PartitionId;
 use settle_core::partition::{
-    Applied, FullPage, LogAnswer, LogPage, Partition, Progress, Transaction, entries_bytes,
+    Applied, FullPage, FullRequest, Incomparable, LogAnswer, LogPage, Partition, Progress, Transaction,
+    entries_bytes,
 };
 use settle_service::shutdown::Shutdown;
 use settle_wire::message::{Answer, Question};
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::clock;
@@ -24,13 +26,14 @@ use crate::node::commit::Waiter;
 use crate::node::{ChangeError, Node};
 use crate::peer::Peer;
 use crate::peer::listen::PAGE;
+use crate::watched::joined;
 
 /// How long a page is waited for.
 const PAGE_ANSWER: Duration = Duration::from_secs(10);
 
 /// Why an exchange ended early. The next round goes on where it ended.
 #[derive(Debug, thiserror::Error)]
-enum ExchangeError {
+pub(crate) enum ExchangeError {
     #[error("not connected")]
     NotConnected,
     #[error("no answer: {0}")]
@@ -39,6 +42,8 @@ enum ExchangeError {
     Change(#[from] ChangeError),
     #[error("the peer restarted")]
     Restarted,
+    #[error(transparent)]
+    Incomparable(#[from] Incomparable),
 }
 
 /// Exchanges with `peer` until the shutdown.
@@ -59,7 +64,7 @@ pub(crate) async fn run(node: Arc<Node>, peer: Arc<Peer>, shutdown: Shutdown) {
     }
 }
 
-async fn round(node: &Node, peer: &Peer, grace: Duration) {
+async fn round(node: &Arc<Node>, peer: &Peer, grace: Duration) {
     let mut result = RoundResult::Equal;
     for id in node.partition_ids().filter(|id| is_fetched(node, *id, peer)) {
         let before = clock::earlier(clock::now(), grace);
@@ -85,21 +90,28 @@ fn is_fetched(node: &Node, id: PartitionId, peer: &Peer) -> bool {
 }
 
 /// Fetches everything that `peer` has in one partition and this node lacks.
-async fn exchange(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeError> {
+pub(super) async fn exchange(node: &Arc<Node>, peer: &Peer, id: PartitionId) -> Result<(), ExchangeError> {
     while is_fetched(node, id, peer) {
         let Some(clock) = node.partition(id).map(|partition| partition.durable().clone()) else {
             return Ok(());
         };
-        match ask(node, peer, Question::PullLog { partition: id, clock }).await? {
-            Answer::Log(LogAnswer::Page(page)) => {
-                let more = page.more;
-                take_log(node, id, &page).await?;
-                if !more {
-                    return Ok(());
-                }
-            }
-            Answer::Log(LogAnswer::Full) => return full(node, peer, id).await,
-            _ => return Err(unexpected()),
+        let asked = clock.to_bytes().len();
+        let Answer::Log(answer) = ask(node, peer, Question::PullLog { partition: id, clock }).await? else {
+            return Err(unexpected());
+        };
+        let LogAnswer::Page(page) = answer else {
+            tracing::info!(
+                peer = peer.name,
+                partition = id.0,
+                "the peer's log is pruned; comparing the whole partition"
+            );
+            return full(node, peer, id).await;
+        };
+        node.metrics.exchange.moved(asked, page.to_bytes().len());
+        let more = page.more;
+        take_log(node, id, &page).await?;
+        if !more {
+            return Ok(());
         }
     }
     Ok(())
@@ -112,27 +124,26 @@ async fn take_log(node: &Node, id: PartitionId, page: &LogPage) -> Result<(), Ch
         |partition, transaction| partition.take_log(transaction, page),
         |_| Waiter::Task(done),
     )?;
-    count(node, &page.entries, &applied);
+    let rate = node.config.load().live.hints.bytes_per_second;
+    node.pace.fetched(page.entries.len(), entries_bytes(&page.entries), rate);
+    node.metrics.exchange.received(page.entries.len());
+    count(node, &applied);
     // The next page is asked for with the durable clock.
     durable.await.map_err(|_| ChangeError::Closing)
 }
 
-/// A full exchange: the peer's log cannot name what this node lacks.
-async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeError> {
+/// A full exchange.
+pub(super) async fn full(node: &Arc<Node>, peer: &Peer, id: PartitionId) -> Result<(), ExchangeError> {
     let Some(_filling) = node.begin_full(id) else { return Ok(()) };
-    tracing::info!(
-        peer = peer.name,
-        partition = id.0,
-        "the peer's log is pruned; comparing the whole partition"
-    );
-    let opened = node.partition(id).map(|mut partition| partition.open_full(&*node.engine, PAGE));
-    let Some(opened) = opened else { return Ok(()) };
+    let opening = Arc::clone(node);
+    let opened = spawn_blocking(move || {
+        opening.partition(id).map(|mut partition| partition.open_full(&*opening.engine, PAGE))
+    });
+    let Some(Some(opened)) = joined(opened).await else { return Ok(()) };
     let mut request = opened.map_err(ChangeError::from)?;
     while is_fetched(node, id, peer) {
-        let Answer::Full(page) = ask(node, peer, Question::PullFull { partition: id, request }).await? else {
-            return Err(unexpected());
-        };
-        match take_full(node, id, &page).await? {
+        let page = ask_full(node, peer, id, request).await?;
+        match take_full(node, id, page).await? {
             Progress::Next(next) => request = next,
             Progress::Done => return Ok(()),
             Progress::Aborted | Progress::Stray => return Err(ExchangeError::Restarted),
@@ -141,17 +152,41 @@ async fn full(node: &Node, peer: &Peer, id: PartitionId) -> Result<(), ExchangeE
     Ok(())
 }
 
-async fn take_full(node: &Node, id: PartitionId, page: &FullPage) -> Result<Progress, ChangeError> {
-    let (done, durable) = oneshot::channel();
-    let take = |partition: &mut Partition, transaction: &mut Transaction<'_>| {
-        let before = partition.ticket();
-        let (applied, progress) = partition.take_full(transaction, page, PAGE)?;
-        Ok((partition.ticket() > before, applied, progress))
+/// Asks a step of a full exchange, or of a verification.
+pub(super) async fn ask_full(
+    node: &Node,
+    peer: &Peer,
+    id: PartitionId,
+    request: FullRequest,
+) -> Result<FullPage, ExchangeError> {
+    let asked = request.to_bytes().len();
+    let Answer::Full(page) = ask(node, peer, Question::PullFull { partition: id, request }).await? else {
+        return Err(unexpected());
     };
-    // A comparison alone changes nothing.
-    let (staged, applied, progress) =
-        node.change(id, take, |(staged, ..)| if *staged { Waiter::Task(done) } else { Waiter::Nobody })?;
-    count(node, page.part.entries(), &applied);
+    let entries = page.part.entries();
+    node.pace.fetched(entries.len(), entries_bytes(entries), node.config.load().live.hints.bytes_per_second);
+    node.metrics.exchange.moved(asked, page.to_bytes().len());
+    node.metrics.exchange.received(entries.len());
+    Ok(page)
+}
+
+/// Takes an answer; it may read as many rows as a page has.
+async fn take_full(node: &Arc<Node>, id: PartitionId, page: FullPage) -> Result<Progress, ChangeError> {
+    let (done, durable) = oneshot::channel();
+    let taking = Arc::clone(node);
+    let taken = spawn_blocking(move || {
+        let take = |partition: &mut Partition, transaction: &mut Transaction<'_>| {
+            let before = partition.ticket();
+            let (applied, progress) = partition.take_full(transaction, &page, PAGE)?;
+            Ok((partition.ticket() > before, applied, progress))
+        };
+        // A comparison alone changes nothing.
+        let waiter = |staged: bool| if staged { Waiter::Task(done) } else { Waiter::Nobody };
+        let (staged, applied, progress) = taking.change(id, take, |(staged, ..)| waiter(*staged))?;
+        count(&taking, &applied);
+        Ok((staged, progress))
+    });
+    let (staged, progress) = joined(taken).await.unwrap_or(Err(ChangeError::Closing))?;
     if staged {
         durable.await.map_err(|_| ChangeError::Closing)?;
     }
@@ -172,11 +207,9 @@ fn unexpected() -> ExchangeError {
     ExchangeError::NoAnswer("the peer answered another question".to_owned())
 }
 
-fn count(node: &Node, entries: &[(Key, Entry)], applied: &Applied) {
-    node.pace.fetched(entries.len(), entries_bytes(entries), node.config.load().live.hints.bytes_per_second);
+fn count(node: &Node, applied: &Applied) {
     node.observe(applied.stamp_max);
     for (key, fresh, concurrent) in &applied.of_keys {
         node.metrics.traffic.taken_in(key.bucket(), *fresh, *concurrent);
     }
-    node.metrics.exchange.received(entries.len());
 }

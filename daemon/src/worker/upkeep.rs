@@ -107,18 +107,20 @@ fn prune(node: &Node, id: PartitionId, others: &[NodeId]) -> Result<(), ChangeEr
 /// Surveys what was there at the start, partition by partition and page by page: the hash trees, and how many keys live.
 async fn survey(node: &Arc<Node>) {
     let surveyed = Arc::clone(node);
-    let result = spawn_blocking(move || {
-        for id in surveyed.partition_ids() {
-            while let Some(mut partition) = surveyed.partition(id) {
-                if partition.survey(&*surveyed.engine, SURVEY)? {
-                    break;
-                }
-            }
-        }
-        Ok::<(), StorageError>(())
-    });
+    let result =
+        spawn_blocking(move || surveyed.partition_ids().try_for_each(|id| survey_partition(&surveyed, id)));
     if let Some(Err(error)) = joined(result).await {
         node.metrics.storage.errors.inc();
         tracing::error!(%error, "keys were not counted and hash trees not built: what is stored cannot be verified");
     }
+}
+
+/// Surveys what is left to survey of a partition, page by page.
+pub(super) fn survey_partition(node: &Node, id: PartitionId) -> Result<(), StorageError> {
+    while let Some(mut partition) = node.partition(id) {
+        if partition.survey(&*node.engine, SURVEY)? {
+            break;
+        }
+    }
+    Ok(())
 }

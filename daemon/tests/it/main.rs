@@ -45,3 +45,5 @@ mod rings;
 mod shutdown;
 #[cfg(test)]
 mod stopped;
+#[cfg(test)]
+mod verification;

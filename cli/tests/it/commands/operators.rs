@@ -71,3 +71,20 @@ fn a_node_that_is_not_ready_says_why() {
     assert!(lag.contains("no peers are known"), "{lag}");
     settle.run(&["put", "k", "v"]).fails(1, &["not joined its cluster", "cluster.expect"]);
 }
+
+#[test]
+fn a_repair_of_replicas_that_are_well_finds_nothing() {
+    let replicas = Replicas::start(3);
+    let settle = Settle::of(&replicas.nodes[0]);
+    settle.ok(&["put", "k", "v", "--level", "all", "--timeout", "20s"]);
+    let done = settle.json(&["repair", "--json"]);
+    assert_eq!((&done["done"], &done["error"]), (&true.into(), &serde_json::Value::Null), "{done}");
+    assert_eq!((&done["keys_repaired"], &done["percent"]), (&0.into(), &100.0.into()), "{done}");
+    let text = String::from_utf8(settle.ok(&["repair"])).unwrap();
+    assert!(
+        text.contains("keys repaired       0\n") && text.contains("done                true\n"),
+        "{text}"
+    );
+    let asked = settle.json(&["repair", "--no-wait", "--json"]);
+    assert!(asked["repair"].is_string(), "{asked}");
+}

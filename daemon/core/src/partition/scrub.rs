@@ -24,6 +24,11 @@ pub enum Scrubbed {
 }
 
 impl Partition {
+    /// Gives up a scrub under way: the next one begins with the first row.
+    pub fn abort_scrub(&mut self) {
+        self.scrub = None;
+    }
+
     /// Reads about one page of rows more; begins anew after the last one. Nothing is scrubbed before the hash tree is
     /// built ([`Partition::survey`]).
     ///

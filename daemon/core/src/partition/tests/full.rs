@@ -1,7 +1,7 @@
 //! Full exchanges while writes go on.
 
 use super::*;
-use crate::codec::Decode;
+use crate::codec::{Decode, Encode};
 
 /// A full exchange to its end; `between` runs after each page was served and before it is taken. Returns the bytes of
 /// all messages.

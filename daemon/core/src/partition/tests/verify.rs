@@ -2,7 +2,7 @@
 
 use super::full::{apply, put, same, surveyed};
 use super::*;
-use crate::codec::Decode;
+use crate::codec::{Decode, Encode};
 
 /// A verification to its end; `between` runs before each answer is taken, with whether some time has passed.
 fn verify(
