@@ -31,7 +31,7 @@ impl Partition {
     /// Merges what the sender answered; after the last step the clock joins the first one.
     ///
     /// # Errors
-    /// [`StorageError`] when rows cannot be read; the exchange is given up then.
+    /// [`StorageError`] when rows cannot be read; nothing is staged then, and the exchange is given up.
     pub fn take_full(
         &mut self,
         transaction: &mut Transaction<'_>,
@@ -77,8 +77,11 @@ impl Partition {
         match self.take_note(transaction, page, applied)? {
             Then::Ask(request) => Ok(Progress::Next(request)),
             Then::List(after) => {
+                // Asked before anything is staged: an error after that would leave a change that no batch carries. What
+                // is staged now counts as touched if the page is asked for again.
+                let request = self.ask_list(transaction.rows, after, limits)?;
                 self.stage_taken(transaction, taken, &Clock::new(), applied);
-                self.ask_list(transaction.rows, after, limits).map(Progress::Next)
+                Ok(Progress::Next(request))
             }
             Then::Conclude => Ok(self.conclude(transaction, taken, applied, limits)),
             Then::GiveUp => Ok(Progress::Aborted),

@@ -241,3 +241,27 @@ fn an_answer_to_another_request_is_ignored_and_one_of_a_new_life_ends_the_exchan
     assert_eq!((take(&mut r, &page), r.partition.is_pulling()), (Progress::Aborted, false));
     assert!(!r.partition.durable().covers(s.partition.durable()));
 }
+
+/// What is staged must be queued: an error after that would leave dots that the next commit takes for durable.
+#[test]
+fn an_exchange_that_cannot_read_a_row_stages_nothing() {
+    let (mut s, mut r) = (Node::new(1), Node::new(2));
+    for name in ["a", "b", "c"] {
+        put(&mut s, name, Some("v"), &[]);
+    }
+    let damaged = Table::Entry.key_row(PartitionId(0), &key("z"));
+    let request = r.partition.open_full(&r.memory, LIMITS).unwrap();
+    let page = s.partition.serve_full(&s.memory, &request, LIMITS).unwrap();
+    r.memory.0.insert(damaged.clone(), Bytes::from_static(b"rot"));
+    let mut batch = Batch::default();
+    let mut transaction = Transaction { rows: &r.memory, batch: &mut batch };
+    assert!(r.partition.take_full(&mut transaction, &page, LIMITS).is_err());
+    assert!(batch.is_empty() && !r.partition.is_pulling());
+    assert_eq!(r.partition.ticket(), Ticket(0));
+    // The dots that were on the page are not taken for durable with whatever comes next.
+    put(&mut r, "own", Some("v"), &[]);
+    assert_eq!(r.partition.durable().count(), 1);
+    r.memory.0.remove(&damaged);
+    exchange(&mut r, &mut s, |_, _, _| {});
+    assert!(["a", "b", "c"].iter().all(|name| r.values(&key(name)).len() == 1));
+}
