@@ -53,10 +53,12 @@ impl Held {
         self.clock.has(dot) || self.entry.context.has(dot)
     }
 
-    /// Whether everything that `other` had seen was seen here. Explicit contexts count: they may tell of writes that
-    /// supersede something.
+    ///
+    /// What is in the other's clock must be in the clock here: a client's context may name a write without what that
+    /// write superseded, and then the explicit context does not tell it either.
     fn follows(&self, other: &Self) -> bool {
-        planted(Plant::DifferenceIsContradiction) || self.known().covers(&other.known())
+        let follows = || self.clock.covers(&other.clock) && self.known().covers(&other.known());
+        planted(Plant::DifferenceIsContradiction) || follows()
     }
 
     fn version(&self, dot: Dot) -> Option<&Version> {

@@ -214,3 +214,19 @@ fn a_scrub_finds_rows_that_changed_by_themselves_and_not_those_that_were_written
     assert_ne!(b.partition.tree().cloned(), before);
     assert!(b.values(&key("same7")).is_empty());
 }
+
+/// A client's context may name a write without what that write superseded. A replica that has only the context does not
+/// contradict one that has the write.
+#[test]
+fn a_context_that_names_a_write_does_not_tell_what_the_write_superseded() {
+    let (mut a, mut c) = same(20);
+    let old = put(&mut a, "k", Some("old"), &[]);
+    apply(&mut c, &old);
+    let delete = put(&mut a, "k", None, &[&old]);
+    let new = put(&mut c, "k", Some("new"), &[&delete]);
+    apply(&mut a, &new);
+    assert_eq!(verify(&mut a, &mut c, true, |_, _, _| {}), Verdict::Behind);
+    assert_eq!(verify(&mut c, &mut a, true, |_, _, _| {}), Verdict::Behind);
+    apply(&mut c, &delete);
+    assert_eq!(verify(&mut a, &mut c, false, |_, _, _| {}), Verdict::Equal);
+}
