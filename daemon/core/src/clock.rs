@@ -202,24 +202,23 @@ impl Seen {
 
     fn minus(&self, other: &Self) -> Self {
         let mut left = Self::default();
+        // Both ascend, so one pass is enough, however many gaps there are.
+        let mut others = other.ranges().peekable();
         for (mut first, last) in self.ranges() {
-            for (low, high) in other.ranges() {
-                if high < first {
-                    continue;
+            while first <= last {
+                match others.peek() {
+                    Some((_, high)) if *high < first => drop(others.next()),
+                    Some((low, high)) if *low <= last => {
+                        if *low > first {
+                            left.add(first, low - 1);
+                        }
+                        first = high.saturating_add(1);
+                    }
+                    _ => {
+                        left.add(first, last);
+                        break;
+                    }
                 }
-                if low > last {
-                    break;
-                }
-                if low > first {
-                    left.add(first, low - 1);
-                }
-                first = high.saturating_add(1);
-                if first > last {
-                    break;
-                }
-            }
-            if first <= last {
-                left.add(first, last);
             }
         }
         left

@@ -59,3 +59,20 @@ fn the_part_for_clients_keeps_the_newest_epoch_of_the_named_nodes() {
     let part = clock.newest_of(&[NodeId(0), NodeId(2)]);
     assert_eq!(model(&part), [3, 5].map(|index| Dot { origin: origin(index), counter: 1 }).into());
 }
+
+/// The differences of clocks with many gaps are computed under a partition's lock. In the square of their number these
+/// would take an hour.
+#[test]
+fn clocks_with_many_gaps_are_compared_in_one_pass() {
+    let gaps = 400_000;
+    let every = |step: usize, offset: u64| -> Clock {
+        let dots =
+            (1..=gaps).step_by(step).map(|counter| Dot { origin: origin(0), counter: 2 * counter + offset });
+        dots.collect()
+    };
+    let (even, odd, fourth) = (every(1, 0), every(1, 1), every(2, 0));
+    assert_eq!(even.minus(&odd), even);
+    assert_eq!(even.minus(&fourth).count(), gaps / 2);
+    assert_eq!(even.intersection(&fourth), fourth);
+    assert!(even.covers(&fourth) && !odd.covers(&fourth));
+}
