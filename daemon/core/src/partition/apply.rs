@@ -95,6 +95,10 @@ impl Decode for Delta {
         if !entry.dots().all(|dot| seen.holds(dot)) {
             return Err(DecodeError::Invalid("delta: a version under a dot of another write"));
         }
+        // A write has a dot for each version, and one if it deletes: each becomes a log record with the key.
+        if seen.last - seen.first > entry.siblings.len().saturating_sub(1) as u64 {
+            return Err(DecodeError::Invalid("delta: more dots than versions"));
+        }
         Ok(Self { key, entry, seen })
     }
 }

@@ -11,8 +11,9 @@ use crate::storage::StorageError;
 use super::{Partition, Ticket, Transaction};
 
 impl Partition {
-    /// Removes up to `rows_max` log records of dots that are durable here and, by their last word, at every one of
-    /// the `others`. Returns the ticket of the change, if there was any.
+    /// Removes log records of dots that are durable here and, by their last word, at every one of the `others`: of those
+    /// that have rows of their own up to `rows_max`, and all others, which cost nothing. Returns the ticket of the change,
+    /// if there was any.
     pub fn prune(
         &mut self,
         transaction: &mut Transaction<'_>,
@@ -22,13 +23,16 @@ impl Partition {
         if self.log.dots().is_empty() || others.iter().any(|peer| self.last_told(*peer).is_none()) {
             return None;
         }
-        let mut removed = Clock::new();
-        for range in self.held_by_all(others).ranges() {
-            let left = (rows_max as u64).saturating_sub(removed.count());
+        let held = self.held_by_all(others);
+        let mut removed = held.minus(self.log.spilled());
+        let mut left = rows_max as u64;
+        for range in held.intersection(self.log.spilled()).ranges() {
             if left == 0 {
                 break;
             }
-            removed.add_range(DotRange { last: range.last.min(range.first + left - 1), ..range });
+            let count = left.min(range.last - range.first + 1);
+            removed.add_range(DotRange { last: range.first + count - 1, ..range });
+            left -= count;
         }
         if removed.is_empty() {
             return None;

@@ -243,6 +243,38 @@ fn log_records_above_a_write_that_was_lost_in_a_crash_are_pruned_too() {
     assert_eq!((b.partition.log_records(), b.partition.durable().count()), (0, 1));
 }
 
+/// Each dot becomes a log record with the key: a few bytes must not become a million of those.
+#[test]
+fn a_delta_with_more_dots_than_versions_is_refused() {
+    let mut a = Node::new(1);
+    let (put, delete) = (a.put(&key("k"), "v"), a.write(&key("k"), None));
+    for delta in [put, delete] {
+        assert_eq!(Delta::from_bytes(delta.to_bytes()), Ok(delta.clone()));
+        let seen = DotRange { last: delta.seen.last + 1, ..delta.seen };
+        assert!(Delta::from_bytes(Delta { seen, ..delta }.to_bytes()).is_err());
+    }
+}
+
+/// The bound is on rows that storage must remove: a partition that is written faster than that shrinks back too.
+#[test]
+fn records_without_a_row_are_all_pruned_at_once() {
+    let mut a = Node::new(1);
+    for index in 0..5 {
+        a.put(&key(&format!("row{index}")), "v");
+    }
+    a.remove_segments();
+    for index in 0..50 {
+        a.put(&key(&format!("fresh{index}")), "v");
+    }
+    let clock = a.partition.durable().clone();
+    a.partition.told(NodeId(2), Moment(1), firm(clock), Moment(2)).unwrap();
+    for left in [2, 0, 0] {
+        a.change(|partition, transaction| partition.prune(transaction, &[NodeId(2)], 3));
+        assert_eq!(a.partition.log_records(), left);
+    }
+    assert_eq!(a.restarted().durable(), a.partition.durable());
+}
+
 #[test]
 fn a_log_record_is_pruned_once_although_storage_still_shows_it() {
     let mut a = Node::new(1);
