@@ -56,7 +56,8 @@ pub trait Encode {
 
     /// The binary form as bytes of its own.
     fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::new();
+        // Most forms are short, and growing to a few dozen bytes would take several steps.
+        let mut out = Vec::with_capacity(64);
         self.encode(&mut out);
         Bytes::from(out)
     }

@@ -159,7 +159,9 @@ fn context(headers: &HeaderMap) -> Result<ClientContext, String> {
 
 /// A context as a header.
 pub(super) fn context_header(context: &ClientContext) -> (HeaderName, HeaderValue) {
-    let text = URL_SAFE_NO_PAD.encode(context.to_bytes());
+    let mut bytes = Vec::with_capacity(64);
+    context.encode(&mut bytes);
+    let text = URL_SAFE_NO_PAD.encode(bytes);
     let value = HeaderValue::from_maybe_shared(Bytes::from(text));
     (CONTEXT, value.unwrap_or(HeaderValue::from_static("")))
 }

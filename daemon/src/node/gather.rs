@@ -130,7 +130,7 @@ pub(super) async fn gather(
                 partner.sets,
                 Instant::now() + partner.peer.latency.slow_after(),
             ));
-            asked.push(ask(partner, question, deadline));
+            asked.push(ask(partner, question));
         }
         // With nobody left to ask there is nothing to do before the deadline.
         let hedges = overdue.iter().map(|(_, _, late)| *late).filter(|_| !waiting.is_empty());
@@ -180,21 +180,17 @@ fn hedge(overdue: &mut Overdue, expected: &mut PerSet) {
     });
 }
 
-/// The answer of a peer, which takes note of how long it took; `None` if it has none.
-pub(super) async fn ask(
-    partner: Partner,
-    question: &Question,
-    deadline: Instant,
-) -> (Partner, Option<Answer>) {
+/// The answer of a peer, which takes note of how long it took; `None` if it has none. Whoever waits has the deadline.
+pub(super) async fn ask(partner: Partner, question: &Question) -> (Partner, Option<Answer>) {
     let waiting = Waiting { partner, asked: Instant::now(), answered: false };
-    let answer = answer(&waiting.partner.peer, question, deadline).await;
+    let answer = answer(&waiting.partner.peer, question).await;
     (waiting.ended(answer.is_some()), answer)
 }
 
-/// The answer of a peer; `None` if it has none.
-pub(super) async fn answer(peer: &Peer, question: &Question, deadline: Instant) -> Option<Answer> {
+/// The answer of a peer; `None` if it has none. Whoever waits has the deadline.
+pub(super) async fn answer(peer: &Peer, question: &Question) -> Option<Answer> {
     let link = peer.link()?;
-    match link.request(question, deadline.saturating_duration_since(Instant::now())).await {
+    match link.ask(question).await {
         Ok(answer) => Some(answer),
         Err(error) => {
             tracing::debug!(peer = peer.name, %error, "peer did not answer");

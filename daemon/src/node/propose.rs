@@ -127,7 +127,7 @@ impl Node {
         let mut votes = FuturesUnordered::new();
         loop {
             while let Some(question) = questions.pop_front() {
-                votes.extend(hosts.iter().map(|host| self.vote_of(*host, Arc::clone(&question), deadline)));
+                votes.extend(hosts.iter().map(|host| self.vote_of(*host, Arc::clone(&question))));
             }
             let Ok(Some((from, vote))) = timeout_at(deadline, votes.next()).await else {
                 return Ok(Attempt::Silence);
@@ -145,18 +145,17 @@ impl Node {
         }
     }
 
-    /// The vote of a host, this node included; `None` if it has none.
+    /// The vote of a host, this node included; `None` if it has none. Whoever waits has the deadline.
     async fn vote_of(
         &self,
         host: NodeId,
         question: Arc<Question>,
-        deadline: Instant,
     ) -> (NodeId, Result<Option<Vote>, ProposeError>) {
         if host == self.origin.node {
             return (host, self.vote(&question).await.map_err(Into::into));
         }
         let Some(peer) = self.peer(host) else { return (host, Ok(None)) };
-        let vote = match answer(&peer, &question, deadline).await {
+        let vote = match answer(&peer, &question).await {
             Some(Answer::Vote(vote)) => Some(*vote),
             _ => None,
         };

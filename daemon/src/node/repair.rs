@@ -114,9 +114,11 @@ impl Node {
     ) -> RepairResult {
         let partition = key.partition(self.partition_count());
         let question = Question::Compare { partition, key: key.clone(), have: reading.have() };
-        let asked: FuturesUnordered<_> =
-            others.into_iter().map(|partner| ask(partner, &question, deadline)).collect();
-        let answered = asked.filter_map(async |(partner, answer)| Some((partner, answer?)));
+        let asked = others.into_iter().map(|partner| timeout_at(deadline, ask(partner, &question)));
+        let asked: FuturesUnordered<_> = asked.collect();
+        let answered = asked.filter_map(async |answered| {
+            answered.ok().and_then(|(partner, answer)| Some((partner, answer?)))
+        });
         let answers: Vec<_> = answered.collect().await;
         if answers.is_empty() {
             return RepairResult::Error;
@@ -158,7 +160,7 @@ impl Node {
     /// Writes a repair to one replica; returns when it is durable there.
     async fn write_to(&self, target: Target, question: &Question, deadline: Instant) -> Option<bool> {
         if let Target::Other(partner) = target {
-            return match answer(&partner.peer, question, deadline).await? {
+            return match timeout_at(deadline, answer(&partner.peer, question)).await.ok()?? {
                 Answer::Repaired { changed } => Some(changed),
                 _ => None,
             };

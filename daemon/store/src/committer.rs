@@ -14,13 +14,17 @@ use settle_core::storage::{Batch, StorageError};
 
 use crate::disk::Disk;
 
-/// After a group of at least this many batches the thread pauses for [`GATHER`] before it takes the next: so many
-/// writers wait that a few more will have joined by then, and the work of a group (the sync, waking whoever waits,
-/// acknowledging) is shared by more. A lone writer never waits.
+/// After a group of at least this many batches the thread pauses before it takes the next: so many writers wait that a
+/// few more will have joined by then, and the work of a group (the sync, waking whoever waits, acknowledging) is shared
+/// by more. A lone writer never waits.
 const GATHER_FROM: usize = 6;
 
-/// Well below the time of a sync on most disks.
-const GATHER: Duration = Duration::from_micros(300);
+/// How long it pauses for each batch of the group: the more writers wait, the more the work of a group matters, and the
+/// less the wait of each.
+const GATHER: Duration = Duration::from_micros(50);
+
+/// About the time of a sync on a good disk.
+const GATHER_MAX: Duration = Duration::from_millis(1);
 
 /// When commits reach the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,13 +290,15 @@ fn run<T>(
             Step::Commit(durability) => {
                 let sync = durability == Durability::Always;
                 let started = Instant::now();
-                let crowded = group.tags.len() >= GATHER_FROM;
+                let size = group.tags.len();
                 segments.seal(&mut group.batches, clock());
                 disk.commit(&group.batches, sync)?;
                 unsynced = if sync { None } else { unsynced.or(Some(started)) };
                 on_commit(take_committed(group, segments.newest(), started.elapsed()));
-                if crowded {
-                    thread::sleep(GATHER);
+                if size >= GATHER_FROM {
+                    thread::sleep(
+                        GATHER.saturating_mul(u32::try_from(size).unwrap_or(u32::MAX)).min(GATHER_MAX),
+                    );
                 }
             }
             Step::Sync => {

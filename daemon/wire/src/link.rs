@@ -154,6 +154,16 @@ impl<W: Acked> Link<W> {
     /// # Errors
     /// [`RequestError`].
     pub async fn request(&self, question: &Question, deadline: Duration) -> Result<Answer, RequestError> {
+        let answer = tokio::time::timeout(deadline, self.ask(question)).await;
+        answer.unwrap_or(Err(RequestError::Timeout(deadline)))
+    }
+
+    /// Asks a question and waits for its answer for as long as the connection lasts: for callers that have a deadline
+    /// of their own, and drop this when it passes.
+    ///
+    /// # Errors
+    /// [`RequestError`], but for [`RequestError::Timeout`].
+    pub async fn ask(&self, question: &Question) -> Result<Answer, RequestError> {
         let (id, answer) = self.shared.open().ok_or_else(|| self.refused())?;
         let _open = Open { shared: &self.shared, id };
         self.shared.outbox.push(|out| put_ask(out, id, question)).map_err(|error| match error {
@@ -161,11 +171,10 @@ impl<W: Acked> Link<W> {
             PushError::TooLong(bytes) => RequestError::TooLong(bytes),
             PushError::Closed => self.refused(),
         })?;
-        match tokio::time::timeout(deadline, answer).await {
-            Ok(Ok(Answer::Failed(text))) => Err(RequestError::Failed(text)),
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(self.refused()),
-            Err(_) => Err(RequestError::Timeout(deadline)),
+        match answer.await {
+            Ok(Answer::Failed(text)) => Err(RequestError::Failed(text)),
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.refused()),
         }
     }
 

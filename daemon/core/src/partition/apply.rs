@@ -80,6 +80,8 @@ impl Partition {
 
 impl Encode for Delta {
     fn encode(&self, out: &mut Vec<u8>) {
+        let payloads: usize = self.entry.siblings.iter().map(|(_, version)| version.payload.len() + 48).sum();
+        out.reserve(self.key.as_bytes().len() + payloads + 128);
         self.key.encode(out);
         self.seen.encode(out);
         self.entry.encode(out);

@@ -64,14 +64,16 @@ impl EntryCache {
             }
             return;
         }
-        let entry = detached(entry);
-        self.bytes += size(key, &entry);
+        self.bytes += size(key, entry);
         if let Some(cached) = self.entries.get_mut(key) {
             self.bytes -= size(key, &cached.entry);
-            *cached = Cached { entry, used: true };
+            cached.used = true;
+            copy_into(&mut cached.entry, entry);
         } else {
+            let mut copy = Entry::default();
+            copy_into(&mut copy, entry);
             let key = Key::from_stored(Bytes::copy_from_slice(key.as_bytes()));
-            self.entries.insert(key, Cached { entry, used: false });
+            self.entries.insert(key, Cached { entry: copy, used: false });
         }
         while self.bytes > self.bytes_max {
             self.evict();
@@ -118,11 +120,15 @@ fn size(key: &Key, entry: &Entry) -> usize {
     key.as_bytes().len() + versions + OVERHEAD_BYTES
 }
 
-fn detached(entry: &Entry) -> Entry {
-    let copy =
-        |version: &Version| Version { payload: Bytes::copy_from_slice(&version.payload), ..version.clone() };
-    let siblings = entry.siblings.iter().map(|(dot, version)| (*dot, copy(version))).collect();
-    Entry { siblings, context: entry.context.clone() }
+/// Copies an entry, its payloads included, into the room that another one had.
+fn copy_into(copy: &mut Entry, entry: &Entry) {
+    let payload = |version: &Version| Bytes::copy_from_slice(&version.payload);
+    let siblings = entry.siblings.iter();
+    copy.siblings.clear();
+    copy.siblings.extend(
+        siblings.map(|(dot, version)| (*dot, Version { stamp: version.stamp, payload: payload(version) })),
+    );
+    copy.context.clone_from(&entry.context);
 }
 
 #[cfg(test)]
