@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::*;
+use crate::codec::{Decode, Encode};
 use crate::dot::Epoch;
 use crate::entry::Version;
 use crate::hlc::Hlc;
