@@ -53,8 +53,10 @@ pub(crate) struct Route {
     pub(crate) sets: Sets,
     /// How many replicas each set has; 0 in the second one if there is one set.
     pub(crate) sizes: PerSet,
-    /// The other ones that hold it, the preferred coordinator first.
+    /// The other ones that hold it, the preferred coordinator first, as far as they were heard of.
     pub(crate) partners: Vec<Partner>,
+    /// The other ones in which levels must be met, heard of or not.
+    others: Vec<NodeId>,
 }
 
 /// Another node that holds a partition.
@@ -112,6 +114,9 @@ impl<'a> Moving<'a> {
         for node in nodes {
             let Part { sets, coordinates } = self.part(id, node);
             route.sizes.add(sets);
+            if node != own && !sets.is_empty() {
+                route.others.push(node);
+            }
             if node == own {
                 route.own = !self.dropped.contains(&id);
                 (route.sets, route.coordinates) = (sets, coordinates && route.own);
@@ -151,10 +156,10 @@ impl Route {
         PerSet(self.sizes.0.map(|size| if size == 0 { 0 } else { level.needed(size) }))
     }
 
-    /// The identities of the other replicas in which levels must be met.
+    /// The identities of the other replicas in which levels must be met. One that was not heard of yet is among them: what
+    /// it lacks must not be taken for superfluous.
     pub(crate) fn others(&self) -> Vec<NodeId> {
-        let others = self.partners.iter().filter(|partner| !partner.sets.is_empty());
-        others.map(|partner| partner.peer.node).collect()
+        self.others.clone()
     }
 
     /// Whether `node` holds it too, as far as that is known.

@@ -113,3 +113,18 @@ fn a_request_of_an_earlier_step_is_seen_until_it_ends() {
         assert!(node.older_requests_ended(later));
     });
 }
+
+/// A layout may name a replica that this node has not met, as after joining. It lacks what it was not sent.
+#[test]
+fn replicas_that_were_not_heard_of_count_among_the_others() {
+    let (layout, nobody) = (layout(3), BTreeSet::new());
+    let standing = Standing { birth: 7, position: Position::default(), acked: false };
+    let moving = Moving { layout: &layout, next: None, standing, dropped: &nobody };
+    let routes = Routes::new(Some(moving), NodeId(1), &peers(1)[..1]);
+    for id in ids() {
+        assert_eq!(routes.of(id).partners.len(), 1);
+        let mut others = routes.of(id).others();
+        others.sort_unstable();
+        assert_eq!(others, [NodeId(2), NodeId(3)]);
+    }
+}
