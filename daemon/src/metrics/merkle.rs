@@ -32,12 +32,12 @@ impl Merkle {
 
     /// Replicas were found equal, or nothing is left to repair after so many keys.
     pub(crate) fn compared(&self, keys_repaired: u64) {
-        if keys_repaired == 0 {
-            self.equal.inc();
-        } else {
-            self.repaired.inc();
-            self.keys.inc_by(keys_repaired);
-        }
+        if keys_repaired == 0 { self.equal.inc() } else { self.repaired.inc() }
+    }
+
+    /// So many keys were written anew, however the comparison ends.
+    pub(crate) fn keys_repaired(&self, keys: u64) {
+        self.keys.inc_by(keys);
     }
 
     /// A comparison ended early.

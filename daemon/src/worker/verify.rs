@@ -255,6 +255,7 @@ async fn settle(
             node.metrics.traffic.taken_in(contradiction.key.bucket(), 1, written.concurrent);
         }
         durable.await.map_err(|_| ChangeError::Closing)?;
+        node.metrics.merkle.keys_repaired(1);
         keys += 1;
     }
     if keys > 0 {
