@@ -40,10 +40,24 @@ pub(crate) enum ExchangeError {
     NoAnswer(String),
     #[error(transparent)]
     Change(#[from] ChangeError),
+    #[error("the peer cannot answer: {0}")]
+    Failed(String),
     #[error("the peer restarted")]
     Restarted,
     #[error(transparent)]
     Incomparable(#[from] Incomparable),
+}
+
+impl ExchangeError {
+    /// Whether other partitions would fare no better. A row that cannot be read, on either side, must not keep them from
+    /// being exchanged, in this round and all that follow.
+    const fn ends_the_round(&self) -> bool {
+        match self {
+            Self::NotConnected | Self::NoAnswer(_) => true,
+            Self::Change(error) => !matches!(error, ChangeError::Storage(_)),
+            Self::Failed(_) | Self::Restarted | Self::Incomparable(_) => false,
+        }
+    }
 }
 
 /// Exchanges with `peer` until the shutdown.
@@ -76,7 +90,9 @@ async fn round(node: &Arc<Node>, peer: &Peer, grace: Duration) {
         if let Err(error) = exchange(node, peer, id).await {
             tracing::warn!(peer = peer.name, partition = id.0, %error, "exchange ended early; it goes on in the next round");
             result = RoundResult::Error;
-            break;
+            if error.ends_the_round() {
+                break;
+            }
         }
     }
     node.metrics.exchange.round(result);
@@ -197,7 +213,7 @@ async fn ask(node: &Node, peer: &Peer, question: Question) -> Result<Answer, Exc
     node.pace.wait().await;
     let link = peer.link().ok_or(ExchangeError::NotConnected)?;
     match link.request(&question, PAGE_ANSWER).await {
-        Ok(Answer::Failed(reason)) => Err(ExchangeError::NoAnswer(reason)),
+        Ok(Answer::Failed(reason)) => Err(ExchangeError::Failed(reason)),
         Ok(answer) => Ok(answer),
         Err(error) => Err(ExchangeError::NoAnswer(error.to_string())),
     }

@@ -51,11 +51,7 @@ fn shrink(node: &Node) -> Result<(), ChangeError> {
             _ => continue,
         };
         if residue > 0 {
-            node.change(
-                id,
-                |partition, transaction| partition.sweep(transaction, ROWS_MAX),
-                |_| Waiter::Nobody,
-            )?;
+            sweep(node, id)?;
         }
         if records > 0 && routes.of(id).own {
             prune(node, id, &routes.of(id).others())?;
@@ -95,6 +91,20 @@ fn go_on_dropping(node: &Node) -> Result<(), ChangeError> {
     Ok(())
 }
 
+/// A row that cannot be read stays as it is: it must not keep logs and segments from shrinking.
+fn sweep(node: &Node, id: PartitionId) -> Result<(), ChangeError> {
+    let swept =
+        node.change(id, |partition, transaction| partition.sweep(transaction, ROWS_MAX), |_| Waiter::Nobody);
+    match swept {
+        Err(ChangeError::Storage(error)) => {
+            node.metrics.storage.errors.inc();
+            tracing::warn!(partition = id.0, %error, "explicit contexts were not swept");
+            Ok(())
+        }
+        swept => swept.map(drop),
+    }
+}
+
 fn prune(node: &Node, id: PartitionId, others: &[NodeId]) -> Result<(), ChangeError> {
     node.change(
         id,
@@ -123,4 +133,48 @@ pub(super) fn survey_partition(node: &Node, id: PartitionId) -> Result<(), Stora
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use settle_core::clock::Clock;
+    use settle_core::dot::{Dot, DotRange, Epoch, Origin};
+    use settle_core::entry::{Entry, Version};
+    use settle_core::hlc::Hlc;
+    use settle_core::key::Key;
+    use settle_core::partition::Delta;
+    use settle_core::storage::{Batch, Table};
+    use settle_store::Disk as _;
+    use tempfile::TempDir;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::testing::open;
+
+    #[tokio::test]
+    async fn a_row_that_cannot_be_read_keeps_nothing_else_from_shrinking() {
+        let directory = TempDir::new().unwrap();
+        let (node, _) = open(directory.path(), "");
+        let (id, key) = (PartitionId(0), Key::new("default", b"k"));
+        let dot = |counter| Dot { origin: Origin { node: NodeId(7), epoch: Epoch(1) }, counter };
+        // It supersedes a write that is not here; and it is too large to be cached.
+        let context: Clock = [dot(1), dot(2)].into_iter().collect();
+        let version = Version { stamp: Hlc(1), payload: vec![7; 4 << 20].into() };
+        let entry = Entry { siblings: vec![(dot(2), version)], context };
+        let delta = Delta { key: key.clone(), entry, seen: DotRange::single(dot(2)) };
+        let (done, durable) = oneshot::channel();
+        node.change(
+            id,
+            |partition, transaction| partition.apply(transaction, &delta),
+            |_| Waiter::Task(done),
+        )
+        .unwrap();
+        durable.await.unwrap();
+        let mut damage = Batch::default();
+        damage.put(Table::Entry.key_row(id, &key), Bytes::from_static(b"rot"));
+        node.engine.commit(&[damage], true).unwrap();
+        assert_eq!(shrink(&node), Ok(()));
+        assert_eq!(node.metrics.storage.errors.get(), 1);
+    }
 }
