@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn hosts(count: u64) -> Vec<Host> {
+pub(super) fn hosts(count: u64) -> Vec<Host> {
     let host = |node: u64| Host {
         node: NodeId(node * 7 % 101),
         name: format!("n{node}"),

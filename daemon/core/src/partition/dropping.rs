@@ -24,7 +24,8 @@ use super::overlay::Overlay;
 use super::{Partition, Ticket, Transaction};
 
 /// What a dropped partition may have left.
-const TABLES: [Table; 5] = [Table::Entry, Table::Residue, Table::Log, Table::Diverged, Table::Clock];
+pub(super) const TABLES: [Table; 5] =
+    [Table::Entry, Table::Residue, Table::Log, Table::Diverged, Table::Clock];
 
 /// How far a removal is.
 #[derive(Debug)]

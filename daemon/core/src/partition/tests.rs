@@ -14,6 +14,7 @@ use crate::merkle::{DEPTH, Secret, Tree};
 use crate::segment::Segments;
 
 mod collect;
+mod dropping;
 mod full;
 mod hints;
 mod repair;
