@@ -11,7 +11,7 @@ use settle_core::plant::{self, Plant};
 use crate::broken::Broken;
 use crate::cluster::Cluster;
 use crate::rng::Rng;
-use crate::shape::Shape;
+use crate::shape::{Kind, Shape};
 use crate::trace::Trace;
 
 /// A seed whose run broke a property.
@@ -25,15 +25,18 @@ pub struct Failure {
     pub broken: Broken,
 }
 
-/// Runs one seed on this thread; each event goes to `text`, if given. Returns the hash of all that happened.
+/// Runs one seed of a kind on this thread; each event goes to `text`, if given. Returns the hash of all that happened.
 ///
 /// # Errors
 /// [`Failure`] when a property broke.
-pub fn run(seed: u64, bug: Option<Plant>, text: Option<Box<dyn Write>>) -> Result<u64, Failure> {
+pub fn run(kind: Kind, seed: u64, bug: Option<Plant>, text: Option<Box<dyn Write>>) -> Result<u64, Failure> {
     plant::plant(bug);
     let failure = |(step, broken)| Failure { seed, step, broken };
     let mut rng = Rng::new(seed);
-    let shape = Shape::draw(&mut rng);
+    let shape = match kind {
+        Kind::Steady => Shape::draw(&mut rng),
+        Kind::Layouts => Shape::draw_layouts(&mut rng),
+    };
     let ran = catch_unwind(AssertUnwindSafe(|| {
         Cluster::new(shape, rng, Trace::new(text)).map_err(|broken| (0, broken))?.run()
     }));
@@ -45,7 +48,7 @@ pub fn run(seed: u64, bug: Option<Plant>, text: Option<Box<dyn Write>>) -> Resul
 /// Runs `count` seeds from `first` on `jobs` threads. Returns the failure with the lowest seed; which one that is does
 /// not depend on the number of threads.
 #[must_use]
-pub fn search(first: u64, count: u64, bug: Option<Plant>, jobs: usize) -> Option<Failure> {
+pub fn search(kind: Kind, first: u64, count: u64, bug: Option<Plant>, jobs: usize) -> Option<Failure> {
     let end = first.saturating_add(count);
     let next = AtomicU64::new(first);
     // Seeds from here on need not be run any more.
@@ -57,7 +60,7 @@ pub fn search(first: u64, count: u64, bug: Option<Plant>, jobs: usize) -> Option
             if seed >= limit.load(Ordering::Relaxed) {
                 return;
             }
-            let Err(failure) = run(seed, bug, None) else { continue };
+            let Err(failure) = run(kind, seed, bug, None) else { continue };
             limit.fetch_min(seed, Ordering::Relaxed);
             let mut lowest = lowest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if lowest.as_ref().is_none_or(|other| other.seed > seed) {

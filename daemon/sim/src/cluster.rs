@@ -11,10 +11,13 @@
     reason = "places, partitions, keys and sessions are drawn below the lengths of these vectors"
 )]
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use settle_core::clock::Clock;
 use settle_core::context::ClientContext;
 use settle_core::dot::NodeId;
+use settle_core::layout::steps::LayoutState;
 use settle_core::partition::{Moment, Partition};
 
 use crate::broken::Broken;
@@ -23,6 +26,7 @@ use crate::network::{Network, ReadId};
 use crate::node::{Node, Touch};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
+use crate::route::{Route, nodes_at};
 use crate::shape::{Action, Durability, Shape};
 use crate::trace::Trace;
 use crate::view::View;
@@ -32,6 +36,7 @@ mod damage;
 mod disk;
 mod heal;
 mod hints;
+mod layouts;
 mod messages;
 mod pull;
 mod quorum;
@@ -44,6 +49,8 @@ use verify::Verifying;
 #[derive(Debug)]
 pub struct Cluster {
     shape: Shape,
+    /// The first layout, of a cluster whose layout changes.
+    first: Option<LayoutState>,
     rng: Rng,
     /// Rises by one with every step; all nodes' monotonic time.
     now: u64,
@@ -76,6 +83,7 @@ impl Cluster {
     pub fn new(shape: Shape, rng: Rng, trace: Trace) -> Result<Self, Broken> {
         let nodes = (0..shape.nodes).map(|place| Node::new(place, &shape));
         let mut cluster = Self {
+            first: shape.first_layout(),
             now: 1,
             nodes: nodes.collect(),
             network: Network::new(shape.loss, shape.duplication),
@@ -110,6 +118,9 @@ impl Cluster {
             self.step().map_err(|broken| (self.trace.step(), broken))?;
         }
         self.heal().map_err(|broken| (self.trace.step(), broken))?;
+        if self.first.is_some() {
+            return Ok(self.trace.hash());
+        }
         self.damage().map_err(|broken| (self.trace.step(), broken))?;
         Ok(self.trace.hash())
     }
@@ -143,6 +154,8 @@ impl Cluster {
             Action::Start => self.start_some()?,
             Action::Link => self.toggle_link(),
             Action::DiskFault => self.fail_disk(),
+            Action::Propose => self.propose()?,
+            Action::Progress => self.progress()?,
         }
         self.check()
     }
@@ -154,7 +167,9 @@ impl Cluster {
         if self.shape.durability == Durability::Always {
             self.check_bounds()?;
             self.check_majorities()?;
-            self.check_diverged()?;
+            if self.first.is_none() {
+                self.check_diverged()?;
+            }
         }
         Ok(())
     }
@@ -179,8 +194,34 @@ impl Cluster {
         &mut self.nodes[place].partitions[index]
     }
 
-    fn others(&self, place: usize) -> Vec<NodeId> {
-        self.nodes.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, node)| node.id).collect()
+    /// The other replicas of a partition.
+    fn others(&self, place: usize, index: usize) -> Vec<NodeId> {
+        nodes_at(&self.nodes[place].routes[index].others)
+    }
+
+    fn route(&self, place: usize, index: usize) -> Rc<Route> {
+        Rc::clone(&self.nodes[place].routes[index])
+    }
+
+    /// The node itself, or if it is not `fit`, one that is instead.
+    fn instead(&self, place: usize, fit: impl Fn(&Node) -> bool) -> Option<usize> {
+        if fit(&self.nodes[place]) {
+            return Some(place);
+        }
+        let fit: Vec<usize> =
+            (0..self.nodes.len()).filter(|other| self.nodes[*other].up && fit(&self.nodes[*other])).collect();
+        fit.get(place % fit.len().max(1)).copied()
+    }
+
+    /// The node itself, or one that holds the partition instead.
+    fn holder(&self, place: usize, index: usize) -> Option<usize> {
+        self.instead(place, |node| node.holds(index))
+    }
+
+    /// The other place, or a replica of the partition instead.
+    fn partner(&self, place: usize, index: usize, other: usize) -> Option<usize> {
+        let others = &self.nodes[place].routes[index].others;
+        if others.contains(&other) { Some(other) } else { others.get(other % others.len().max(1)).copied() }
     }
 
     /// Looks at every replica that may have changed, as its clients could, and judges it.
@@ -197,6 +238,7 @@ impl Cluster {
                 invariants::trees::check(&node.partitions[index], &node.disk, own, place)?;
                 let look = Look {
                     place,
+                    answers: node.routes[index].reads && node.holds(index),
                     partition: index,
                     before: &node.views[index],
                     now: &now,
@@ -237,9 +279,12 @@ impl Cluster {
             if !self.nodes[place].up {
                 continue;
             }
-            let others = self.others(place);
             for index in 0..self.shape.partitions {
-                let now = Moment(self.now);
+                let node = &self.nodes[place];
+                if !node.routes[index].reads || !node.holds(index) {
+                    continue;
+                }
+                let (others, now) = (nodes_at(&node.routes[index].readers_but(place)), Moment(self.now));
                 let Some(bound) = self.partition(place, index).bound(&others, now) else { continue };
                 let horizon = self.now - bound;
                 let from = self.horizons[place][index];

@@ -9,6 +9,7 @@ pub mod diverged;
 pub mod dots;
 pub mod durable;
 pub mod kept;
+pub mod layouts;
 pub mod log;
 pub mod monotonic;
 pub mod overwritten;
@@ -30,6 +31,8 @@ pub struct Look<'a> {
     pub place: usize,
     /// The partition's index.
     pub partition: usize,
+    /// Whether it answers reads, and so has what was acknowledged through it.
+    pub answers: bool,
     /// What was readable before.
     pub before: &'a View,
     /// What is readable now.
@@ -51,7 +54,7 @@ pub fn check(look: &Look<'_>) -> Result<(), Broken> {
     superseded::check(look)?;
     kept::check(look)?;
     durable::check(look)?;
-    if look.always {
+    if look.always && look.answers {
         let own = |coordinator| coordinator == look.place;
         acknowledged::check(look.oracle, look.now, look.place, own)?;
     }

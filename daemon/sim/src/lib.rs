@@ -13,6 +13,7 @@ pub mod network;
 pub mod node;
 pub mod oracle;
 pub mod rng;
+pub mod route;
 pub mod shape;
 pub mod trace;
 pub mod view;

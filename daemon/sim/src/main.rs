@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use settle_core::plant::{ALL, Plant};
+use settle_core::plant::{ALL, LAYOUT, Plant};
 use settle_sim::campaign::{Failure, run, search};
+use settle_sim::shape::Kind;
 
 mod options;
 
@@ -26,8 +27,10 @@ fn main() -> ExitCode {
             say(USAGE);
             true
         }
-        Command::Seeds { first, count } => seeds(first, count, options.plant, jobs.unwrap_or(1)),
-        Command::Replay { seed } => replay(seed, options.plant),
+        Command::Seeds { first, count } => {
+            seeds(options.kind, (first, count), options.plant, jobs.unwrap_or(1))
+        }
+        Command::Replay { seed } => replay(options.kind, seed, options.plant),
         Command::Plants { count } => plants(count, jobs.unwrap_or(1)),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -38,18 +41,19 @@ fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
-fn report(failure: &Failure, bug: Option<Plant>) {
-    let plant = bug.map(|bug| format!(" --plant {bug:?}")).unwrap_or_default();
+fn report(kind: Kind, failure: &Failure, bug: Option<Plant>) {
+    let kind = if kind == Kind::Layouts { " --layouts" } else { "" };
+    let plant = bug.map(|bug| format!("{kind} --plant {bug:?}")).unwrap_or_else(|| kind.to_owned());
     say(&format!("BROKEN  seed {} step {}: {}", failure.seed, failure.step, failure.broken));
     say(&format!("replay: settle-sim --seed {}{plant}", failure.seed));
     say(&format!("    or: cargo run --release -p settle-sim -- --seed {}{plant}", failure.seed));
 }
 
-fn seeds(first: u64, count: u64, bug: Option<Plant>, jobs: usize) -> bool {
+fn seeds(kind: Kind, (first, count): (u64, u64), bug: Option<Plant>, jobs: usize) -> bool {
     let started = Instant::now();
-    let failure = search(first, count, bug, jobs);
+    let failure = search(kind, first, count, bug, jobs);
     if let Some(failure) = &failure {
-        report(failure, bug);
+        report(kind, failure, bug);
         return false;
     }
     let seconds = started.elapsed().as_secs_f64();
@@ -57,14 +61,14 @@ fn seeds(first: u64, count: u64, bug: Option<Plant>, jobs: usize) -> bool {
     true
 }
 
-fn replay(seed: u64, bug: Option<Plant>) -> bool {
-    match run(seed, bug, Some(Box::new(io::stdout()))) {
+fn replay(kind: Kind, seed: u64, bug: Option<Plant>) -> bool {
+    match run(kind, seed, bug, Some(Box::new(io::stdout()))) {
         Ok(hash) => {
             say(&format!("seed {seed} passed, trace {hash:016x}"));
             true
         }
         Err(failure) => {
-            report(&failure, bug);
+            report(kind, &failure, bug);
             false
         }
     }
@@ -72,8 +76,9 @@ fn replay(seed: u64, bug: Option<Plant>) -> bool {
 
 fn plants(count: u64, jobs: usize) -> bool {
     let mut all_found = true;
-    for bug in ALL {
-        match search(0, count, Some(*bug), jobs) {
+    let steady = ALL.iter().map(|bug| (Kind::Steady, bug));
+    for (kind, bug) in steady.chain(LAYOUT.iter().map(|bug| (Kind::Layouts, bug))) {
+        match search(kind, 0, count, Some(*bug), jobs) {
             Some(failure) => {
                 say(&format!("found   {bug:?}: seed {}, {}", failure.seed, failure.broken));
             }

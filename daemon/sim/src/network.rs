@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use settle_core::dot::{Dot, Epoch};
 use settle_core::hlc::Hlc;
+use settle_core::layout::decide::Ballot;
+use settle_core::layout::steps::{Position, Standing};
 
 use crate::rng::Rng;
 
@@ -58,13 +60,23 @@ pub enum Body {
     Repair(ReadId, Bytes),
     /// The receiver holds it.
     Repaired(ReadId),
+    /// A proposer asks for a promise.
+    Prepare(Bytes),
+    /// A proposer asks to accept a layout.
+    Accept(Bytes),
+    /// The answer to an attempt.
+    Vote(Ballot, Bytes),
+    /// A question for the layouts that the receiver knows.
+    LayoutRequest,
+    /// Its answer.
+    Layout(Bytes),
 }
 
 /// Names a read in its messages; never used twice.
 pub type ReadId = u64;
 
-/// Names an earlier answer: the life and the tick in which it was given.
-pub type Base = Option<(Epoch, u64)>;
+/// Names an earlier answer: the life, the tick and the position in which it was given.
+pub type Base = Option<(Epoch, u64, Position)>;
 
 /// A question for clocks.
 #[derive(Debug, Clone)]
@@ -75,6 +87,8 @@ pub struct EchoRequest {
     pub epoch: Epoch,
     /// The answer that the new one may refer to.
     pub base: Base,
+    /// What the asking node tells of itself.
+    pub standing: Option<Standing>,
 }
 
 /// The answer to a question for clocks.
@@ -84,8 +98,23 @@ pub struct EchoAnswer {
     pub request: EchoRequest,
     /// The answering node's tick.
     pub tick: u64,
-    /// Per partition its clock; `None`: the same as in the answer that the question named.
-    pub clocks: Vec<Option<Bytes>>,
+    /// Its position.
+    pub position: Position,
+    /// What it tells of itself.
+    pub standing: Option<Standing>,
+    /// Of each partition.
+    pub clocks: Vec<Clocked>,
+}
+
+/// What an answer says of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clocked {
+    /// Its clock.
+    Whole(Bytes),
+    /// The clock is the same as in the answer that the question named.
+    Same,
+    /// One of the two nodes does not hold it.
+    NotShared,
 }
 
 /// The kinds of traffic, so that a burst of one does not hold the others up for ever.
@@ -104,6 +133,8 @@ pub enum Kind {
     Echo,
     /// Reads at several replicas.
     Read,
+    /// Decisions on layouts.
+    Layout,
 }
 
 /// Everything in flight, and the links that are cut.
@@ -126,7 +157,16 @@ impl Body {
             Self::LogRequest(_) | Self::LogPage(_) | Self::LogFull => Kind::Log,
             Self::FullRequest(_) | Self::FullPage(_) => Kind::Full,
             Self::Compare(..) | Self::Compared(..) | Self::Repair(..) | Self::Repaired(_) => Kind::Read,
+            Self::Prepare(_) | Self::Accept(_) | Self::Vote(..) | Self::LayoutRequest | Self::Layout(_) => {
+                Kind::Layout
+            }
         }
+    }
+
+    /// Whether it concerns one partition, which its receiver must hold.
+    #[must_use]
+    pub const fn is_of_partition(&self) -> bool {
+        !matches!(self.kind(), Kind::Echo | Kind::Layout)
     }
 
     /// Its name in traces.
@@ -148,6 +188,11 @@ impl Body {
             Self::Compared(..) => "read answer",
             Self::Repair(..) => "repair",
             Self::Repaired(_) => "repaired",
+            Self::Prepare(_) => "prepare",
+            Self::Accept(_) => "accept",
+            Self::Vote(..) => "vote",
+            Self::LayoutRequest => "layout request",
+            Self::Layout(_) => "layout",
         }
     }
 }

@@ -7,10 +7,12 @@
 //! A crash takes everything that was not synced but a prefix of what was written.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use settle_core::dot::{Epoch, NodeId, Origin};
 use settle_core::hlc::{Hlc, HybridClock};
+use settle_core::layout::steps::LayoutState;
 use settle_core::merkle::Secret;
 use settle_core::partition::{Partition, Ticket};
 use settle_core::plant::{Plant, planted};
@@ -20,12 +22,15 @@ use settle_store::{Disk, SimDisk};
 
 use crate::network::Base;
 use crate::oracle::Oracle;
+use crate::route::Route;
 use crate::shape::{Durability, Shape};
 use crate::view::View;
 
+mod layouts;
 mod stages;
 mod waiting;
 
+pub use layouts::Layouts;
 use stages::Change;
 pub use waiting::{Collecting, Quorum, Read, Stage, Waiter, Waiting};
 
@@ -56,6 +61,10 @@ pub struct Node {
     pub now: u64,
     /// What it remembers of the others, by place.
     pub peers: Vec<Peer>,
+    /// What it knows of layouts, in a cluster whose layout changes.
+    pub layouts: Option<Layouts>,
+    /// Who holds each partition.
+    pub routes: Vec<Rc<Route>>,
     durability: Durability,
     cache_bytes: usize,
     staged: VecDeque<Change>,
@@ -102,6 +111,7 @@ impl Node {
     /// A node with an empty disk, not started yet.
     #[must_use]
     pub fn new(place: usize, shape: &Shape) -> Self {
+        let route = Rc::new(Route::everywhere(place, shape.nodes));
         Self {
             id: NodeId(place as u64 + 1),
             epoch: Epoch(0),
@@ -115,6 +125,8 @@ impl Node {
             tick: 0,
             now: 0,
             peers: vec![Peer::default(); shape.nodes],
+            layouts: None,
+            routes: std::iter::repeat_n(route, shape.partitions).collect(),
             durability: shape.durability,
             cache_bytes: shape.cache_bytes,
             staged: VecDeque::new(),
@@ -133,7 +145,12 @@ impl Node {
     ///
     /// # Errors
     /// [`StorageError`].
-    pub fn start(&mut self, wall_ms: u64, random: u16) -> Result<(), StorageError> {
+    pub fn start(
+        &mut self,
+        wall_ms: u64,
+        random: u16,
+        first: Option<LayoutState>,
+    ) -> Result<(), StorageError> {
         let row = Table::Node.row(b"epoch");
         let stored =
             self.disk.get(&row)?.and_then(|bytes| Some(Epoch(u64::from_le_bytes(*bytes.first_chunk()?))));
@@ -161,6 +178,7 @@ impl Node {
         self.tick = 0;
         self.stamps = HybridClock::default();
         self.peers.fill(Peer::default());
+        self.recall(first)?;
         self.touch(Touch::Restarted);
         Ok(())
     }
@@ -176,6 +194,9 @@ impl Node {
         self.collecting.clear();
         self.reads.clear();
         self.partitions.clear();
+        if let Some(layouts) = &mut self.layouts {
+            layouts.proposing = None;
+        }
         self.up = false;
     }
 

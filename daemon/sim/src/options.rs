@@ -1,13 +1,15 @@
 //! The command line of `settle-sim`.
 
-use settle_core::plant::{ALL, Plant};
+use settle_core::plant::{ALL, LAYOUT, Plant};
+use settle_sim::shape::Kind;
 
 /// What the program can do.
 pub(crate) const USAGE: &str = "\
 usage: settle-sim [--seeds N] [--first S]   run N seeds (default 1000) from S (default 0)
        settle-sim --seed S                  run one seed and write down everything that happens
        settle-sim --plants [N]              plant each known bug in turn; it must be found within N seeds (2000)
-options: --plant NAME   run with this bug planted
+options: --layouts      clusters whose layout changes, instead of those whose layout stays
+         --plant NAME   run with this bug planted
          --jobs J       threads (default: all cores)
 exit code 1 when a property broke or a planted bug was missed, 2 for a wrong command line";
 
@@ -15,6 +17,7 @@ exit code 1 when a property broke or a planted bug was missed, 2 for a wrong com
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) command: Command,
+    pub(crate) kind: Kind,
     pub(crate) plant: Option<Plant>,
     pub(crate) jobs: Option<usize>,
 }
@@ -35,7 +38,7 @@ impl Options {
     /// What is wrong with them.
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut first, mut count, mut replay, mut plants) = (0, 1000, None, None);
-        let mut options = Self { command: Command::Help, plant: None, jobs: None };
+        let mut options = Self { command: Command::Help, kind: Kind::Steady, plant: None, jobs: None };
         let mut arguments = arguments.peekable();
         while let Some(name) = arguments.next() {
             match name.as_str() {
@@ -47,6 +50,7 @@ impl Options {
                     let given = arguments.next_if(|next| !next.starts_with("--"));
                     plants = Some(given.map_or(Ok(2000), |given| number(&name, Some(given)))?);
                 }
+                "--layouts" => options.kind = Kind::Layouts,
                 "--plant" => options.plant = Some(plant(&arguments.next().unwrap_or_default())?),
                 "--jobs" => options.jobs = usize::try_from(number(&name, arguments.next())?).ok(),
                 other => return Err(format!("unknown argument {other}")),
@@ -67,8 +71,8 @@ fn number(name: &str, given: Option<String>) -> Result<u64, String> {
 }
 
 fn plant(name: &str) -> Result<Plant, String> {
-    ALL.iter().copied().find(|bug| format!("{bug:?}") == name).ok_or_else(|| {
-        let names: Vec<String> = ALL.iter().map(|bug| format!("{bug:?}")).collect();
+    ALL.iter().chain(LAYOUT).copied().find(|bug| format!("{bug:?}") == name).ok_or_else(|| {
+        let names: Vec<String> = ALL.iter().chain(LAYOUT).map(|bug| format!("{bug:?}")).collect();
         format!("--plant: no bug is called {name}; known are {}", names.join(", "))
     })
 }
@@ -87,6 +91,7 @@ mod tests {
         assert_eq!(command(""), Ok(Command::Seeds { first: 0, count: 1000 }));
         assert_eq!(command("--seeds 5 --first 9"), Ok(Command::Seeds { first: 9, count: 5 }));
         assert_eq!(command("--seed 7 --plant EchoTellsOwnDotsOnly"), Ok(Command::Replay { seed: 7 }));
+        assert_eq!(parse("--layouts --seed 3").map(|options| options.kind), Ok(Kind::Layouts));
         assert_eq!(command("--plants"), Ok(Command::Plants { count: 2000 }));
         assert_eq!(command("--plants 30 --jobs 1"), Ok(Command::Plants { count: 30 }));
         for wrong in ["--seeds", "--seeds x", "--plant Nonsense", "--sed 1"] {

@@ -10,6 +10,7 @@ use settle_core::key::{Key, PartitionId};
 use crate::bits::Bits;
 use crate::broken::Broken;
 use crate::invariants::dots;
+use crate::invariants::layouts::Decided;
 
 /// The history of one run.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Oracle {
     /// Acknowledged writes in the order of their acknowledgement.
     pub acknowledged: Vec<Acknowledged>,
     minted: BTreeSet<(usize, Dot)>,
+    /// The layouts that were decided.
+    pub layouts: Decided,
 }
 
 /// The writes of one key, numbered in the order in which they were made.
@@ -113,7 +116,9 @@ impl Oracle {
             stated: Bits::default(),
             read: Bits::default(),
         };
-        Self { keys: (0..keys).map(history).collect(), acknowledged: Vec::new(), minted: BTreeSet::new() }
+        let keys = (0..keys).map(history).collect();
+        let (acknowledged, minted, layouts) = Default::default();
+        Self { keys, acknowledged, minted, layouts }
     }
 
     /// The number that a partition has as an index here.

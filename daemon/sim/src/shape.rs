@@ -1,10 +1,16 @@
 //! What kind of cluster and schedule a seed stands for. Everything is drawn from the seed, so that one number is
 //! enough to replay a run.
 
-use settle_core::partition::PageLimits;
+use std::num::NonZeroU32;
 
-use crate::network::Kind;
+use settle_core::layout::Layout;
+use settle_core::layout::steps::LayoutState;
+use settle_core::partition::PageLimits;
+use settle_core::placement::{Host, Replication};
+
+use crate::network::Kind as Traffic;
 use crate::rng::Rng;
+use crate::route::node_at;
 
 /// When a node calls a write kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +84,10 @@ pub enum Action {
     Link,
     /// A node's disk fails at its next commit.
     DiskFault,
+    /// A node proposes another layout.
+    Propose,
+    /// A node gets on with a change of the layout.
+    Progress,
 }
 
 /// The parameters of one run.
@@ -112,7 +122,7 @@ pub struct Shape {
     /// Per node, how far its wall clock is ahead of the slowest one, in milliseconds.
     pub ahead_ms: Vec<u64>,
     /// Which traffic moves how often; what moves seldom arrives late.
-    pub traffic: &'static [Kind],
+    pub traffic: &'static [Traffic],
     /// How many of 1,000 deltas a coordinator does not send, as it dies or is cut off before.
     pub unsent: usize,
     /// How many of 1,000 messages are lost.
@@ -123,15 +133,76 @@ pub struct Shape {
     pub limits: PageLimits,
     /// What the schedule does how often.
     pub weights: Vec<(Action, usize)>,
+    /// For a cluster whose layout changes.
+    pub layouts: Option<Layouts>,
+}
+
+/// The first layout of a cluster whose layout changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layouts {
+    /// How many of the nodes hold data at first; the others may join.
+    pub hosts: usize,
+    /// How many replicas a partition has.
+    pub replicas: usize,
+}
+
+/// What kind of cluster a seed stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Every node holds everything, for ever.
+    Steady,
+    /// Nodes join and are drained.
+    Layouts,
 }
 
 /// All alike, full exchanges, both kinds of exchanges, reads, echoes.
-const TRAFFIC: &[&[Kind]] = &[
-    &[Kind::Delta, Kind::Delta, Kind::Ack, Kind::Ack, Kind::Read, Kind::Log, Kind::Full, Kind::Echo],
-    &[Kind::Delta, Kind::Ack, Kind::Read, Kind::Full, Kind::Full, Kind::Full],
-    &[Kind::Delta, Kind::Ack, Kind::Full, Kind::Full, Kind::Log, Kind::Echo, Kind::Read],
-    &[Kind::Delta, Kind::Ack, Kind::Read, Kind::Read, Kind::Log, Kind::Echo],
-    &[Kind::Delta, Kind::Delta, Kind::Ack, Kind::Echo, Kind::Echo, Kind::Log],
+const TRAFFIC: &[&[Traffic]] = &[
+    &[
+        Traffic::Delta,
+        Traffic::Delta,
+        Traffic::Ack,
+        Traffic::Ack,
+        Traffic::Read,
+        Traffic::Log,
+        Traffic::Full,
+        Traffic::Echo,
+    ],
+    &[Traffic::Delta, Traffic::Ack, Traffic::Read, Traffic::Full, Traffic::Full, Traffic::Full],
+    &[Traffic::Delta, Traffic::Ack, Traffic::Full, Traffic::Full, Traffic::Log, Traffic::Echo, Traffic::Read],
+    &[Traffic::Delta, Traffic::Ack, Traffic::Read, Traffic::Read, Traffic::Log, Traffic::Echo],
+    &[Traffic::Delta, Traffic::Delta, Traffic::Ack, Traffic::Echo, Traffic::Echo, Traffic::Log],
+];
+
+/// With decisions on layouts.
+const TRAFFIC_LAYOUTS: &[&[Traffic]] = &[
+    &[
+        Traffic::Delta,
+        Traffic::Delta,
+        Traffic::Ack,
+        Traffic::Ack,
+        Traffic::Read,
+        Traffic::Echo,
+        Traffic::Layout,
+    ],
+    &[
+        Traffic::Delta,
+        Traffic::Ack,
+        Traffic::Read,
+        Traffic::Full,
+        Traffic::Log,
+        Traffic::Echo,
+        Traffic::Layout,
+        Traffic::Layout,
+    ],
+    &[
+        Traffic::Layout,
+        Traffic::Layout,
+        Traffic::Delta,
+        Traffic::Ack,
+        Traffic::Read,
+        Traffic::Read,
+        Traffic::Ack,
+    ],
 ];
 
 impl Shape {
@@ -162,7 +233,56 @@ impl Shape {
             duplication: rng.pick(&[0, 100, 300]),
             limits: PageLimits { records: rng.pick(&[1, 1, 2, 4]), bytes: rng.pick(&[1, 80, 1 << 20]) },
             weights: weights(rng, durability),
+            layouts: None,
         }
+    }
+
+    /// The shape of a cluster whose layout changes.
+    #[must_use]
+    pub fn draw_layouts(rng: &mut Rng) -> Self {
+        let mut shape = Self::draw(rng);
+        let durability =
+            rng.pick(&[Durability::Always, Durability::Always, Durability::Always, shape.durability]);
+        shape.durability = durability;
+        shape.nodes = rng.pick(&[4, 5, 6, 7]);
+        shape.partitions = rng.pick(&[1, 2, 4]);
+        let replicas = rng.pick(&[2, 3, 3]);
+        let hosts = (replicas + rng.below(3)).min(shape.nodes);
+        shape.layouts = Some(Layouts { hosts, replicas });
+        shape.keys = rng.pick(&[2, 4, 8]);
+        shape.ahead_ms = ahead_ms(rng, shape.nodes);
+        shape.steps = 1_200;
+        shape.traffic = rng.pick(TRAFFIC_LAYOUTS);
+        shape.limits = PageLimits { records: rng.pick(&[1, 4]), bytes: rng.pick(&[80, 1 << 20]) };
+        shape.weights = weights(rng, durability);
+        for (action, weight) in &mut shape.weights {
+            match action {
+                Action::Crash | Action::WriteAndCrash => *weight = rng.pick(&[2, 6, 15]),
+                Action::Pull => *weight /= 5,
+                Action::Verify | Action::Scrub => *weight /= 4,
+                _ => {}
+            }
+        }
+        shape.weights.push((Action::Propose, rng.pick(&[40, 120])));
+        shape.weights.push((Action::Progress, rng.pick(&[150, 400, 800])));
+        shape
+    }
+
+    /// The state of a node that knows the first layout.
+    #[must_use]
+    pub fn first_layout(&self) -> Option<LayoutState> {
+        let Layouts { hosts, replicas } = self.layouts?;
+        let host = |place: usize| Host {
+            node: node_at(place),
+            name: format!("n{place}"),
+            datacenter: "d".to_owned(),
+            zone: "z".to_owned(),
+            weight: NonZeroU32::MIN,
+            holds_data: true,
+        };
+        let hosts = (0..hosts).map(host).collect();
+        let born = Layout::born(1, hosts, Replication::Everywhere(replicas), self.partitions as u32);
+        born.ok().map(|(layout, _)| LayoutState::new(layout))
     }
 
     /// Whether writes of this key supersede everything seen.

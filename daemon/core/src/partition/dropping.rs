@@ -57,6 +57,12 @@ pub enum Dropping {
 }
 
 impl Partition {
+    /// Whether it holds nothing, not even knowledge of what was superseded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.clock.is_empty() && self.residue.is_empty() && !self.is_dropping()
+    }
+
     /// Whether every one of `new`, by its last word on its present connection, has durably all that this replica has. False
     /// while anything here is not durable. Then it may be dropped, if this node coordinates no writes of it any more.
     #[must_use]
@@ -64,7 +70,7 @@ impl Partition {
         let covers = |node: &NodeId| self.watermark(*node).is_some_and(|told| told.covers(&self.clock));
         let covered =
             if planted(Plant::DroppedTooEarly) { new.iter().any(covers) } else { new.iter().all(covers) };
-        covered && self.reported == self.ticket
+        (covered || self.clock.is_empty()) && self.reported == self.ticket
     }
 
     /// Begins to drop it: it is empty at once, and marked durably with the ticket that is returned. From now on the

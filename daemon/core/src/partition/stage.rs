@@ -55,6 +55,9 @@ impl Partition {
 
     /// Writes the whole clock, so that log records that it covers may go.
     pub(super) fn checkpoint(&self, transaction: &mut Transaction<'_>) {
+        if self.clock.is_empty() {
+            return;
+        }
         let row = Bytes::copy_from_slice(&Table::Clock.prefix(self.id));
         transaction.batch.put(row, self.clock.to_bytes());
     }

@@ -1,17 +1,21 @@
 //! What clients do: writes, deletes and reads, with the contexts that they were given.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use settle_core::clock::Clock;
 use settle_core::codec::Encode;
 use settle_core::context::ClientContext;
 use settle_core::entry::Version;
+use settle_core::level::Level;
 use settle_core::partition::{Delta, Write, Written};
 
 use crate::bits::Bits;
 use crate::broken::Broken;
 use crate::network::Body;
-use crate::node::{Quorum, Waiter, Waiting};
+use crate::node::{Node, Quorum, Waiter, Waiting};
 use crate::oracle::Made;
+use crate::route::Route;
 
 use super::Cluster;
 
@@ -30,6 +34,9 @@ impl Cluster {
     /// A client writes through some node; with `crash` the node dies before its sync.
     pub(super) fn write(&mut self, crash: bool) -> Result<(), Broken> {
         let Some((place, key, session)) = self.some_writer() else { return Ok(()) };
+        let index = self.oracle.keys[key].partition;
+        let coordinates = |node: &Node| node.routes[index].writes && node.holds(index);
+        let Some(place) = self.instead(place, coordinates) else { return Ok(()) };
         if !self.oracle.has_room(key) {
             return Ok(());
         }
@@ -43,7 +50,8 @@ impl Cluster {
             self.ask_quorum(asked, session, context);
             return if crash { self.crash(place) } else { Ok(()) };
         }
-        self.mint(asked, session, &context)?;
+        let route = self.route(place, index);
+        self.mint(asked, session, &context, route)?;
         if crash {
             if self.rng.chance(300) {
                 let result = self.nodes[place].write_out(usize::MAX, false);
@@ -70,6 +78,7 @@ impl Cluster {
         asked: Asked,
         session: usize,
         context: &ClientContext,
+        route: Rc<Route>,
     ) -> Result<(), Broken> {
         let Asked { place, key, operation } = asked;
         let lww = self.shape.is_lww(key);
@@ -84,18 +93,24 @@ impl Cluster {
         let written = node.change(partition, |partition, transaction| partition.write(transaction, write))?;
         let seen = node.views[partition].key(key).map(|view| view.seen).unwrap_or_default();
         let number = self.made(asked, &written, payload, &context.clock, lww.then_some(seen))?;
-        let waiter = if self.oracle.keys[key].operations[operation].quorum {
+        let quorum = self.oracle.keys[key].operations[operation].quorum;
+        let waiter = if quorum || !route.is_met_alone(place) {
             Waiter::Own(written.dot)
         } else {
             Waiter::Client { key, write: number, session }
         };
-        self.nodes[place].wait(Waiting { partition, ticket: written.ticket, waiter: waiter.clone() });
+        let position = Some(route.position);
+        let ticket = written.ticket;
+        self.nodes[place].wait(Waiting { partition, ticket, waiter: waiter.clone(), position });
         if let Waiter::Own(dot) = waiter {
             // A client that is told "too late" knows the write's name, too.
             if self.rng.chance(100) {
                 self.sessions[session][key].clock.add(dot);
             }
-            self.nodes[place].quorums.push(Quorum::new(partition, key, operation, session, &written));
+            let level = if quorum { Level::Quorum } else { Level::One };
+            let waiting =
+                Quorum::new((level, route), (partition, key), (operation, number), session, &written);
+            self.nodes[place].quorums.push(waiting);
         }
         Ok(())
     }
@@ -128,7 +143,7 @@ impl Cluster {
 
     fn send_delta(&mut self, place: usize, partition: usize, delta: &Delta) {
         let bytes = delta.to_bytes();
-        for other in (0..self.nodes.len()).filter(|other| *other != place) {
+        for other in self.route(place, partition).others.iter().copied() {
             if !self.rng.chance(self.shape.unsent) {
                 self.send(place, other, partition, Body::Delta(bytes.clone()));
             }
@@ -152,6 +167,8 @@ impl Cluster {
         let key = self.rng.below(self.shape.keys);
         let session = self.rng.below(self.shape.sessions);
         let index = self.oracle.keys[key].partition;
+        let answers = |node: &Node| node.routes[index].reads && node.holds(index);
+        let Some(place) = self.instead(place, answers) else { return Ok(()) };
         let node = &self.nodes[place];
         let partition = &node.partitions[index];
         let entry = partition.read(&node.disk, &self.oracle.keys[key].key)?;

@@ -102,7 +102,9 @@ impl Cluster {
         let back = self.rng.pick(&[0, 0, 500]);
         let wall_ms = self.nodes[place].wall_ms(self.now).saturating_sub(back);
         let random = (self.rng.bits() & 0xffff) as u16;
-        self.nodes[place].start(wall_ms, random)?;
+        self.nodes[place].now = self.now;
+        let first = self.first.clone();
+        self.nodes[place].start(wall_ms, random, first)?;
         let epoch = self.nodes[place].epoch;
         self.trace.mix(&[place as u64, epoch.0]);
         self.trace.note(|| format!("node {place} starts, epoch {:x}", epoch.0));
@@ -113,6 +115,9 @@ impl Cluster {
         let place = self.rng.below(self.nodes.len());
         let other = self.some_other(place);
         self.network.toggle(place, other);
+        if self.first.is_some() && self.rng.chance(400) {
+            self.network.heal();
+        }
         let cut = self.network.is_cut(place, other);
         self.trace.note(|| format!("link {place} to {other}: {}", if cut { "cut" } else { "restored" }));
     }
@@ -121,13 +126,14 @@ impl Cluster {
         let Some(place) = self.some_node() else { return Ok(()) };
         let rows_max = self.rng.pick(&[1, 3, 1000]);
         let index = self.some_partition();
+        let Some(place) = self.holder(place, index) else { return Ok(()) };
         self.prune(place, index, rows_max)?;
         self.maybe_flush(place)
     }
 
     /// Prunes once; whether there was anything to do.
     pub(super) fn prune(&mut self, place: usize, index: usize, rows_max: usize) -> Result<bool, Broken> {
-        let others = self.others(place);
+        let others = self.others(place, index);
         let (ticket, removed) = self.nodes[place].change(index, |partition, transaction| {
             let before = partition.logged().clone();
             let ticket = partition.prune(transaction, &others, rows_max);
@@ -135,7 +141,13 @@ impl Cluster {
         })?;
         if self.shape.durability == Durability::Always {
             for dot in removed.ranges().flat_map(DotRange::dots) {
-                let replicas = self.nodes.iter().map(|node| &node.views[index]).enumerate();
+                let route = &self.nodes[place].routes[index];
+                let replicas = route.others.iter().filter(|other| {
+                    let node = &self.nodes[**other];
+                    // One that is down holds what it held, unless it was dropping that.
+                    node.holds(index) || !node.up && !node.routes[index].drops
+                });
+                let replicas = replicas.map(|other| (*other, &self.nodes[*other].views[index]));
                 invariants::log::check(dot, place, replicas)?;
             }
         }

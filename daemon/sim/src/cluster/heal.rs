@@ -8,7 +8,7 @@ use settle_core::storage::{Rows, Table};
 
 use crate::broken::Broken;
 use crate::invariants::{self, residue::Leftover};
-use crate::network::{Body, Envelope};
+use crate::network::{Body, Envelope, Kind};
 use crate::oracle::Oracle;
 use crate::shape::Durability;
 
@@ -43,6 +43,7 @@ impl Cluster {
             }
         }
         self.check()?;
+        self.finish_change()?;
         for round in 0..3 {
             self.exchange_all(round == 2)?;
             if round == 1 {
@@ -64,6 +65,9 @@ impl Cluster {
         for place in 0..self.nodes.len() {
             for from in (0..self.nodes.len()).filter(|from| *from != place) {
                 for index in 0..self.shape.partitions {
+                    if !self.nodes[place].holds(index) || !self.nodes[from].holds(index) {
+                        continue;
+                    }
                     self.trace.next_step();
                     self.now += 1;
                     let full = verify || self.rng.chance(self.shape.full / 2);
@@ -101,7 +105,9 @@ impl Cluster {
             let index = self.rng.below(late.len());
             let Some(envelope) = late.swap_remove_back(index) else { break };
             // Questions would only start conversations that are had anyway.
-            if !matches!(envelope.body, Body::LogRequest(_) | Body::FullRequest(_) | Body::EchoRequest(_)) {
+            let question =
+                matches!(envelope.body, Body::LogRequest(_) | Body::FullRequest(_) | Body::EchoRequest(_));
+            if !question && envelope.body.kind() != Kind::Layout {
                 self.receive(envelope)?;
             }
             self.check()?;
@@ -149,7 +155,11 @@ impl Cluster {
 
     /// The properties of a healthy cluster at rest.
     fn judge(&mut self) -> Result<(), Broken> {
-        invariants::convergence::check(&self.oracle, self.nodes.iter().map(|node| node.views.as_slice()))?;
+        for index in 0..self.shape.partitions {
+            let holders = self.nodes.iter().enumerate().filter(|(_, node)| node.holds(index));
+            let views = holders.map(|(place, node)| (place, &node.views[index]));
+            invariants::convergence::check(&self.oracle, index, views)?;
+        }
         let always = self.shape.durability == Durability::Always;
         if always {
             self.check_majorities()?;
@@ -157,6 +167,12 @@ impl Cluster {
         for place in 0..self.nodes.len() {
             invariants::residue::check_segments(self.nodes[place].segments_stored()?, place)?;
             for index in 0..self.shape.partitions {
+                if !self.nodes[place].holds(index) {
+                    let dots = self.nodes[place].partitions[index].durable().count() as usize;
+                    let left = self.nodes[place].rows_of(index)? + dots;
+                    invariants::layouts::check_dropped(left, place, index)?;
+                    continue;
+                }
                 if always {
                     let view = &self.nodes[place].views[index];
                     invariants::acknowledged::check(&self.oracle, view, place, |_| true)?;
@@ -173,7 +189,7 @@ impl Cluster {
     }
 
     fn check_provable(&mut self, place: usize, index: usize) -> Result<(), Broken> {
-        let others = self.others(place);
+        let others = self.others(place, index);
         let now = Moment(self.now);
         let bound = self.partition(place, index).bound(&others, now);
         // Both rounds of echoes ask everybody once.

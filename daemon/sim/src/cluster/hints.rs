@@ -13,11 +13,12 @@ impl Cluster {
     pub(super) fn drop_hints(&mut self) -> Result<(), Broken> {
         let Some(place) = self.some_node() else { return Ok(()) };
         let index = self.some_partition();
+        let Some(place) = self.holder(place, index) else { return Ok(()) };
         self.settle_diverged(place, index)?;
         if !self.nodes[place].up {
             return Ok(());
         }
-        let others = self.others(place);
+        let others = self.others(place, index);
         let lacking: Vec<NodeId> = others.iter().copied().filter(|_| self.rng.chance(700)).collect();
         let upto = self.now.saturating_sub(self.rng.pick(&[0, 20, 100]));
         let (dropped, records) = self.nodes[place].change(index, |partition, transaction| {
@@ -32,7 +33,7 @@ impl Cluster {
 
     /// A node takes back that others have diverged, of those that have caught up.
     pub(super) fn settle_diverged(&mut self, place: usize, index: usize) -> Result<(), Broken> {
-        let others = self.others(place);
+        let others = self.others(place, index);
         self.nodes[place]
             .change(index, |partition, transaction| Ok(partition.settle_diverged(transaction, &others)))?;
         self.maybe_flush(place)

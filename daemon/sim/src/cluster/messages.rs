@@ -10,7 +10,7 @@ use settle_core::partition::{
 
 use crate::broken::Broken;
 use crate::invariants::durable;
-use crate::network::{Body, EchoAnswer, EchoRequest, Envelope};
+use crate::network::{Body, Clocked, EchoAnswer, EchoRequest, Envelope};
 use crate::node::{Waiter, Waiting};
 use crate::shape::Durability;
 
@@ -48,6 +48,8 @@ impl Cluster {
         let Some(place) = self.some_node() else { return Ok(()) };
         let from = self.some_other(place);
         let index = self.some_partition();
+        let Some(place) = self.holder(place, index) else { return Ok(()) };
+        let Some(from) = self.partner(place, index, from) else { return Ok(()) };
         // An exchange under way asks again now and then, or is given up, as after a deadline.
         let busy = self.partition(place, index).is_pulling() && !self.rng.chance(self.shape.give_up);
         if busy && self.rng.chance(500) {
@@ -105,7 +107,9 @@ impl Cluster {
 
     pub(super) fn echo_request(&self, place: usize, other: usize) -> Envelope {
         let node = &self.nodes[place];
-        let request = EchoRequest { asked: self.now, epoch: node.epoch, base: node.peers[other].base };
+        let standing = self.standing(place);
+        let base = node.peers[other].base;
+        let request = EchoRequest { asked: self.now, epoch: node.epoch, base, standing };
         self.envelope(place, other, 0, Body::EchoRequest(request))
     }
 
@@ -118,7 +122,13 @@ impl Cluster {
             return Ok(None);
         }
         self.meet(to, from, from_epoch);
+        if body.is_of_partition() && !self.nodes[to].holds(partition) {
+            return Ok(None);
+        }
         let answer = match body {
+            Body::Prepare(_) | Body::Accept(_) | Body::Vote(..) | Body::LayoutRequest | Body::Layout(_) => {
+                self.receive_layout(to, from, &body)?
+            }
             Body::Delta(bytes) => {
                 self.take_delta(to, from, partition, &Delta::from_bytes(bytes)?)?;
                 None
@@ -150,7 +160,10 @@ impl Cluster {
                     self.take_full(to, from, partition, &page)?
                 }
             }
-            Body::EchoRequest(request) => Some(self.answer_echo(to, request)?),
+            Body::EchoRequest(request) => {
+                self.hear(to, from, request.standing)?;
+                if self.nodes[to].up { Some(self.answer_echo(to, from, request)?) } else { None }
+            }
             Body::EchoAnswer(answer) => {
                 self.take_echo(to, from, from_epoch, answer)?;
                 None
@@ -193,7 +206,7 @@ impl Cluster {
         node.observe(applied.stamp_max, self.now);
         for dot in delta.seen.dots() {
             let waiter = Waiter::Coordinator(from, dot);
-            node.wait(Waiting { partition: index, ticket: applied.ticket, waiter });
+            node.wait(Waiting { partition: index, ticket: applied.ticket, waiter, position: None });
         }
         self.maybe_flush(place)
     }
@@ -226,7 +239,7 @@ impl Cluster {
         let applied = node.change(index, |partition, transaction| partition.take_log(transaction, page))?;
         node.observe(applied.stamp_max, self.now);
         self.maybe_flush(place)?;
-        if !page.more || !self.nodes[place].up {
+        if !page.more || !self.nodes[place].up || !self.nodes[place].holds(index) {
             return Ok(None);
         }
         Ok(Some(self.opening(place, from, index, false)?.body))
@@ -268,16 +281,24 @@ impl Cluster {
         Ok(next.map(Body::FullRequest))
     }
 
-    fn answer_echo(&self, place: usize, request: EchoRequest) -> Result<Body, Broken> {
+    fn answer_echo(&self, place: usize, to: usize, request: EchoRequest) -> Result<Body, Broken> {
         let node = &self.nodes[place];
+        let position = node.routes[0].position;
         let mut clocks = Vec::with_capacity(node.partitions.len());
-        for (partition, view) in node.partitions.iter().zip(&node.views) {
-            let named = |(epoch, tick)| epoch == node.epoch && partition.changed_at() <= tick;
+        for (index, (partition, view)) in node.partitions.iter().zip(&node.views).enumerate() {
+            if !node.holds(index) || !node.routes[index].others.contains(&to) {
+                clocks.push(Clocked::NotShared);
+                continue;
+            }
+            let named =
+                |(epoch, tick, at)| epoch == node.epoch && partition.changed_at() <= tick && position == at;
             let clock = partition.echo();
             durable::check_told(&clock, view, place)?;
-            clocks.push((!request.base.is_some_and(named)).then(|| clock.to_bytes()));
+            let same = request.base.is_some_and(named);
+            clocks.push(if same { Clocked::Same } else { Clocked::Whole(clock.to_bytes()) });
         }
-        Ok(Body::EchoAnswer(EchoAnswer { request, tick: node.tick, clocks }))
+        let standing = self.standing(place);
+        Ok(Body::EchoAnswer(EchoAnswer { request, tick: node.tick, position, standing, clocks }))
     }
 
     /// An answer counts only between the two lives in which it was asked and given, and if the answer that it refers
@@ -289,10 +310,16 @@ impl Cluster {
         epoch: Epoch,
         answer: EchoAnswer,
     ) -> Result<(), Broken> {
-        let EchoAnswer { request, tick, clocks } = answer;
+        let EchoAnswer { request, tick, position, standing, clocks } = answer;
+        self.hear(place, from, standing)?;
+        if !self.nodes[place].up {
+            return Ok(());
+        }
         let peer = self.nodes[place].peers[from];
-        let relative = clocks.iter().any(Option::is_none);
+        let relative = clocks.contains(&Clocked::Same);
+        let asked_at = request.standing.map(|standing| standing.position).unwrap_or_default();
         let void = request.epoch != self.nodes[place].epoch
+            || asked_at != self.nodes[place].routes[0].position
             || peer.epoch != Some(epoch)
             || relative && request.base != peer.base;
         if void {
@@ -300,18 +327,22 @@ impl Cluster {
         }
         let (id, asked, now) = (self.nodes[from].id, Moment(request.asked), Moment(self.now));
         for (index, clock) in clocks.into_iter().enumerate() {
+            if !self.nodes[place].holds(index) || !self.nodes[place].routes[index].others.contains(&from) {
+                continue;
+            }
             match clock {
-                Some(bytes) => {
+                Clocked::Whole(bytes) => {
                     let firm = self.shape.durability == Durability::Always;
                     let told = Told { clock: Clock::from_bytes(bytes)?, firm };
                     self.partition(place, index)
                         .told(id, asked, told, now)
                         .map_err(|error| Broken::new("durable", format!("node {from}: {error}")))?;
                 }
-                None => self.partition(place, index).told_same(id, asked, now),
+                Clocked::Same => self.partition(place, index).told_same(id, asked, now),
+                Clocked::NotShared => {}
             }
         }
-        self.nodes[place].peers[from].base = Some((epoch, tick));
+        self.nodes[place].peers[from].base = Some((epoch, tick, position));
         Ok(())
     }
 }

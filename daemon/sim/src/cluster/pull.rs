@@ -14,6 +14,8 @@ impl Cluster {
         let Some(place) = self.some_node() else { return Ok(()) };
         let from = self.some_other(place);
         let index = self.some_partition();
+        let Some(place) = self.holder(place, index) else { return Ok(()) };
+        let Some(from) = self.partner(place, index, from) else { return Ok(()) };
         if self.network.is_cut(place, from) {
             return Ok(());
         }
@@ -39,7 +41,7 @@ impl Cluster {
     ) -> Result<Option<Envelope>, Broken> {
         self.network.send(&mut self.rng, late);
         self.come_between(place)?;
-        if !self.nodes[place].up || self.rng.chance(500) {
+        if !self.nodes[place].up || !self.nodes[place].holds(index) || self.rng.chance(500) {
             return Ok(None);
         }
         self.opening(place, from, index, true).map(Some)

@@ -44,7 +44,10 @@ impl Cluster {
         let partition = self.oracle.keys[key].partition;
         let known = self.nodes[place].partitions[partition].seen().to_bytes();
         let answered = BTreeSet::new();
+        let route = self.route(place, partition);
+        let asked = route.readers_but(place);
         self.nodes[place].collecting.push(Collecting {
+            route,
             partition,
             key,
             operation,
@@ -52,7 +55,7 @@ impl Cluster {
             context,
             answered,
         });
-        for other in (0..self.nodes.len()).filter(|other| *other != place) {
+        for other in asked {
             self.send(place, other, partition, Body::Collect(key, operation, known.clone()));
         }
     }
@@ -79,7 +82,6 @@ impl Cluster {
         dots: &Clock,
         stamp: Hlc,
     ) -> Result<(), Broken> {
-        let needed = Level::Quorum.needed(self.nodes.len());
         let all = &mut self.nodes[place].collecting;
         let asked = all.iter().position(|asked| (asked.key, asked.operation) == (key, operation));
         // It may be made already, or of an earlier life.
@@ -88,11 +90,13 @@ impl Cluster {
         asked.context.clock.join(dots);
         asked.context.stamp = asked.context.stamp.max(stamp);
         asked.answered.insert(from);
-        if asked.answered.len() + 1 < needed || !self.oracle.has_room(key) {
+        let read = &asked.route.read;
+        let answered = asked.answered.len() + usize::from(read.contains(&place));
+        if answered < Level::Quorum.needed(read.len()) || !self.oracle.has_room(key) {
             return Ok(());
         }
-        let Collecting { session, context, .. } = all.swap_remove(position);
-        self.mint(Asked { place, key, operation }, session, &context)?;
+        let Collecting { session, context, route, .. } = all.swap_remove(position);
+        self.mint(Asked { place, key, operation }, session, &context, route)?;
         self.maybe_flush(place)
     }
 
@@ -109,7 +113,6 @@ impl Cluster {
 
     /// Counts a replica that holds a write of `place`: that node itself, or another.
     fn count(&mut self, place: usize, index: usize, dot: Dot, other: Option<usize>) -> Result<(), Broken> {
-        let needed = Level::Quorum.needed(self.nodes.len());
         let quorums = &mut self.nodes[place].quorums;
         let named = quorums.iter().position(|quorum| quorum.partition == index && quorum.dot == dot);
         // It may be answered already, or of an earlier life.
@@ -121,7 +124,7 @@ impl Cluster {
             }
             None => quorum.own = true,
         }
-        if quorum.is_met(needed) {
+        if quorum.is_met() {
             let quorum = quorums.swap_remove(position);
             self.answer(place, &quorum);
         }
@@ -161,7 +164,11 @@ impl Cluster {
 
     /// Tells a client that a quorum keeps its write.
     fn answer(&mut self, place: usize, quorum: &Quorum) {
-        let Quorum { key, operation, session, .. } = *quorum;
+        let Quorum { key, operation, write, session, .. } = *quorum;
+        if quorum.level == Level::One {
+            self.acknowledge(place, key, write, session);
+            return;
+        }
         self.trace.note(|| format!("node {place} acknowledges {operation} of key {key} at quorum"));
         self.trace.mix(&[key as u64, operation as u64]);
         self.oracle.settle(self.now, key, operation);
@@ -172,20 +179,33 @@ impl Cluster {
         }
     }
 
-    /// Checks what every majority of the nodes that run would answer together.
+    /// Checks what every majority would answer together that some node reads at.
     pub(super) fn check_majorities(&self) -> Result<(), Broken> {
-        let needed = Level::Quorum.needed(self.nodes.len());
-        let up: Vec<usize> = (0..self.nodes.len()).filter(|place| self.nodes[*place].up).collect();
+        for index in 0..self.shape.partitions {
+            let mut judged: Vec<&[usize]> = Vec::new();
+            for node in self.nodes.iter().filter(|node| node.up && node.routes[index].reads) {
+                let set = node.routes[index].read.as_slice();
+                if !judged.contains(&set) {
+                    self.check_majorities_of(index, set)?;
+                    judged.push(set);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_majorities_of(&self, index: usize, set: &[usize]) -> Result<(), Broken> {
+        let needed = Level::Quorum.needed(set.len());
+        let answers = |place: &usize| self.nodes[*place].up && self.nodes[*place].holds(index);
+        let up: Vec<usize> = set.iter().copied().filter(answers).collect();
         for chosen in 0_u32..1 << up.len() {
             if chosen.count_ones() as usize != needed {
                 continue;
             }
-            let majority = || up.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 1);
-            for index in 0..self.shape.partitions {
-                let views: Vec<(usize, &View)> =
-                    majority().map(|(_, place)| (*place, &self.nodes[*place].views[index])).collect();
-                overwritten::check(&self.oracle, &views)?;
-            }
+            let majority = up.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 1);
+            let views: Vec<(usize, &View)> =
+                majority.map(|(_, place)| (*place, &self.nodes[*place].views[index])).collect();
+            overwritten::check(&self.oracle, &views)?;
         }
         Ok(())
     }

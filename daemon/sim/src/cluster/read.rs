@@ -13,7 +13,8 @@ use crate::bits::Bits;
 use crate::broken::Broken;
 use crate::invariants::{durable, monotonic};
 use crate::network::{Body, Kind, ReadId};
-use crate::node::{Read, Stage, Waiter, Waiting};
+use crate::node::{Node, Read, Stage, Waiter, Waiting};
+use crate::route::Route;
 use crate::shape::Durability;
 
 use super::Cluster;
@@ -32,10 +33,14 @@ impl Cluster {
 
     fn begin_read(&mut self, place: usize, key: usize, session: Option<usize>) -> Result<(), Broken> {
         let index = self.oracle.keys[key].partition;
+        let answers = |node: &Node| node.routes[index].reads && node.holds(index);
+        let Some(place) = self.instead(place, answers) else { return Ok(()) };
+        let route = self.route(place, index);
+        let (replicas, others) = (route.read.len(), route.readers_but(place));
         let reading = Reading::new(self.held(place, key)?);
         let have = reading.have().to_bytes();
-        let quorum = Level::Quorum.needed(self.nodes.len());
-        let needed = if session.is_some() { quorum } else { 2 + self.rng.below(self.nodes.len() - 1) };
+        let quorum = Level::Quorum.needed(replicas);
+        let needed = if session.is_some() { quorum } else { 2 + self.rng.below(replicas - 1) };
         self.reads += 1;
         let id = self.reads;
         self.trace.note(|| format!("node {place} begins read {id} of key {key} at {needed} replicas"));
@@ -43,11 +48,12 @@ impl Cluster {
         let expected = history.read.or(history.settled);
         let answered = BTreeSet::new();
         let stage = Stage::Asking(reading);
-        self.nodes[place].reads.push(Read { id, key, session, needed, expected, answered, stage });
+        self.nodes[place].reads.push(Read { id, route, key, session, needed, expected, answered, stage });
         // Slow ones are hedged: more may be asked than are needed.
         let first = self.some_other(place);
+        let first = if others.contains(&first) { first } else { others[first % others.len()] };
         let all = self.rng.chance(500);
-        for other in (0..self.nodes.len()).filter(|other| *other != place) {
+        for other in others {
             if all || other == first || needed > 2 {
                 self.send(place, other, index, Body::Compare(id, key, have.clone()));
             }
@@ -108,7 +114,7 @@ impl Cluster {
         let (index, key) = (history.partition, history.key.clone());
         let partition = &self.nodes[place].partitions[index];
         let settled = reading.settle(|dots| partition.may_concern(dots, &key));
-        let lacking = self.lacking(place, &read.session, &settled);
+        let lacking = Self::lacking(&read.route, read.session, &settled);
         let repair = settled.repair(key);
         let mut holders: BTreeSet<usize> = settled.holding.into_iter().collect();
         if !settled.own_lacks {
@@ -130,12 +136,11 @@ impl Cluster {
     }
 
     /// Whom a repair goes to: of a client's read, all that are not known to hold it.
-    fn lacking(&self, place: usize, session: &Option<usize>, settled: &Settled<usize>) -> Vec<usize> {
+    fn lacking(route: &Route, session: Option<usize>, settled: &Settled<usize>) -> Vec<usize> {
         if session.is_none() {
             return settled.lacking.clone();
         }
-        let others = (0..self.nodes.len()).filter(|other| *other != place);
-        others.filter(|other| !settled.holding.contains(other)).collect()
+        route.others.iter().copied().filter(|other| !settled.holding.contains(other)).collect()
     }
 
     /// A repair arrives, maybe at the reader itself.
@@ -152,7 +157,7 @@ impl Cluster {
             node.change(index, |partition, transaction| partition.repair(transaction, repair))?;
         node.observe(applied.stamp_max, self.now);
         let waiter = Waiter::Reader(reader, id);
-        node.wait(Waiting { partition: index, ticket: applied.ticket, waiter });
+        node.wait(Waiting { partition: index, ticket: applied.ticket, waiter, position: None });
         self.trace.note(|| format!("node {place} is repaired for read {id}: {changed}"));
         self.maybe_flush(place)
     }
@@ -172,9 +177,12 @@ impl Cluster {
         let reads = &mut self.nodes[place].reads;
         let Some(position) = reads.iter().position(|read| read.id == id) else { return Ok(()) };
         let Stage::Repairing { holders, .. } = &reads[position].stage else { return Ok(()) };
-        if reads[position].session.is_some() && !may_answer(holders.len(), reads[position].needed) {
+        let met = |(held, replicas)| may_answer(held, Level::Quorum.needed(replicas));
+        let mut counts = reads[position].route.counts(|place| holders.contains(&place));
+        if reads[position].session.is_some() && !counts.all(met) {
             return Ok(());
         }
+        drop(counts);
         let read = reads.swap_remove(position);
         match (read.session, read.stage) {
             (Some(session), Stage::Repairing { held, .. }) => {

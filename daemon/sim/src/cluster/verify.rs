@@ -29,12 +29,14 @@ impl Cluster {
     pub(super) fn verify(&mut self) -> Result<(), Broken> {
         let Some(place) = self.some_node() else { return Ok(()) };
         let index = self.some_partition();
+        let Some(place) = self.holder(place, index) else { return Ok(()) };
         let waiting = self.verifying[place][index].as_mut();
         if let Some((with, request)) = waiting.and_then(|going| Some((going.with, going.later.take()?))) {
             self.send(place, with, index, Body::FullRequest(request));
             return Ok(());
         }
         let with = self.some_other(place);
+        let Some(with) = self.partner(place, index, with) else { return Ok(()) };
         let insist = self.rng.chance(700);
         let begun = Verification::begin(self.partition(place, index), insist);
         let Some((verification, request)) = begun else { return Ok(()) };

@@ -7,14 +7,19 @@ use settle_core::dot::{Dot, Epoch, NodeId, Origin};
 use settle_core::entry::{Entry, Version};
 use settle_core::hlc::Hlc;
 use settle_core::key::Key;
+use settle_core::layout::steps::{Position, Step};
 use settle_core::merkle::{Secret, Tree};
 use settle_core::partition::{PageLimits, Partition};
+use settle_core::placement::Replication;
 use settle_core::storage::{Batch, Table};
 use settle_store::{Disk, SimDisk};
 
+use super::layouts::Decided;
 use super::residue::Leftover;
 use super::*;
 use crate::oracle::Made;
+use crate::rng::Rng;
+use crate::shape::Shape;
 use crate::view::KeyView;
 
 fn dot(counter: u64) -> Dot {
@@ -57,7 +62,8 @@ fn view(siblings: &[usize], clocked: &[usize]) -> View {
 
 fn look(before: &View, now: &View, touched: Touch) -> Result<(), &'static str> {
     let oracle = history();
-    let look = Look { place: 1, partition: 0, before, now, touched, always: true, oracle: &oracle };
+    let look =
+        Look { place: 1, partition: 0, answers: true, before, now, touched, always: true, oracle: &oracle };
     check(&look).map_err(|broken| broken.property)
 }
 
@@ -105,7 +111,10 @@ fn replicas_that_differ_have_not_converged() {
     let oracle = history();
     let (put, all) = ([view(&[0], &[0])], [view(&[], &[0, 1])]);
     let silent = [view(&[0], &[0, 1])];
-    let agree = |a: &[View], b: &[View]| convergence::check(&oracle, [a, b].into_iter()).is_ok();
+    let agree = |a: &[View], b: &[View]| {
+        let pair = [(0, &a[0]), (1, &b[0])];
+        convergence::check(&oracle, 0, pair.into_iter()).is_ok()
+    };
     assert!(agree(&put, &put.clone()));
     assert!(!agree(&put, &all) && !agree(&put, &silent) && !agree(&all, &silent));
 }
@@ -186,6 +195,36 @@ fn clocks_that_are_told_and_records_that_are_pruned_are_checked_against_what_is_
     assert!(pruned(dot(1)) && !pruned(dot(2)));
     let brought = |receiver, sender| convergence::check_exchange(receiver, sender, (0, 1)).is_ok();
     assert!(brought(&all, &put) && !brought(&put, &all));
+}
+
+#[test]
+fn nodes_that_run_ahead_and_copies_dropped_too_early_are_noticed() {
+    let at = |version, step| Position { version, step };
+    let positions = |one, other| layouts::check_positions([(0, one), (1, other)].into_iter()).is_ok();
+    let before = at(1, None);
+    let [first, second, .., last] = Step::EVERY.map(|step| at(1, Some(step)));
+    assert!(positions(before, first) && positions(second, first) && !positions(before, second));
+    // After the last step nothing is different for requests.
+    assert!(positions(last, at(2, None)) && positions(last, at(2, Some(Step::WriteBoth))));
+    assert!(!positions(last, at(2, Some(Step::Pull))));
+    let (one, both) = (view(&[0], &[0]), view(&[], &[0, 1]));
+    let drop = |dropped, new| layouts::check_drop(dropped, 0, [(1, new)].into_iter()).is_ok();
+    assert!(drop(&one, &both) && !drop(&both, &one));
+    assert!(layouts::check_dropped(0, 0, 0).is_ok() && layouts::check_dropped(1, 0, 0).is_err());
+}
+
+#[test]
+fn a_second_decision_is_noticed() {
+    let shape = Shape::draw_layouts(&mut Rng::new(1));
+    let state = shape.first_layout().unwrap();
+    let hosts = state.current().hosts().to_vec();
+    let next = |replicas| state.current().next(hosts.clone(), Replication::Everywhere(replicas)).unwrap().0;
+    let mut decided = Decided::default();
+    assert!(decided.check_decided(&state, 0).is_ok());
+    assert!(decided.note_decided(&next(1), 0).is_ok() && decided.note_decided(&next(1), 1).is_ok());
+    assert!(decided.note_decided(&next(2), 1).is_err());
+    let mut ahead = state.clone();
+    assert!(ahead.decide(next(2)) && decided.check_decided(&ahead, 0).is_err());
 }
 
 /// One key with writes at quorum, each over those before it; `None` deletes.

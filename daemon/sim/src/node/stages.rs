@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-use settle_core::partition::{Partition, Ticket, Transaction};
+use settle_core::partition::{Dropping, Partition, Ticket, Transaction};
 use settle_core::storage::{Batch, Rows, StorageError, Table};
 use settle_store::Disk;
 
 use crate::broken::Broken;
+use crate::oracle::Oracle;
 use crate::shape::Durability;
 
 use super::{Node, Touch, Waiting};
+
+/// Rows of a dropped partition that are removed at once.
+const DROPPED_ROWS: usize = 2;
 
 /// A change that is not handed to the disk yet.
 #[derive(Debug)]
@@ -68,6 +72,15 @@ impl Node {
         let batch = self.kept.finish(round);
         // Belongs to no partition: reported with a ticket that is reported before.
         self.staged.push_back(Change { partition: 0, ticket: Ticket::default(), batch });
+        let kept = self.kept;
+        for index in 0..self.partitions.len() {
+            let dropping = self.partitions.get(index).is_some_and(Partition::is_dropping);
+            while dropping
+                && let Dropping::Working(_) = self.change(index, |partition, transaction| {
+                    partition.go_on_dropping(transaction, &kept, DROPPED_ROWS)
+                })?
+            {}
+        }
         Ok(())
     }
 
@@ -81,6 +94,24 @@ impl Node {
             count += 1;
             ControlFlow::Continue(())
         })?;
+        Ok(count)
+    }
+
+    /// How many rows its disk holds of a partition.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn rows_of(&self, index: usize) -> Result<usize, StorageError> {
+        let id = Oracle::partition_id(index);
+        let tables =
+            [Table::Clock, Table::Entry, Table::Log, Table::Residue, Table::Diverged, Table::Dropping];
+        let mut count = 0;
+        for table in tables {
+            self.disk.scan(&table.prefix(id), &table.end(id), &mut |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            })?;
+        }
         Ok(count)
     }
 

@@ -1,15 +1,19 @@
 //! Who waits for a change to be durable, and what a node remembers of writes that wait for others.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use settle_core::context::ClientContext;
 use settle_core::dot::Dot;
 use settle_core::hlc::Hlc;
+use settle_core::layout::steps::Position;
+use settle_core::level::Level;
 use settle_core::partition::{Held, Ticket, Written};
 use settle_core::reading::Reading;
 
 use crate::bits::Bits;
 use crate::network::ReadId;
+use crate::route::{Route, place_of};
 
 /// Somebody waits for a change.
 #[derive(Debug, Clone)]
@@ -20,6 +24,8 @@ pub struct Waiting {
     pub ticket: Ticket,
     /// Who.
     pub waiter: Waiter,
+    /// For a client, how far the node was when it asked.
+    pub position: Option<Position>,
 }
 
 /// Who waits.
@@ -42,15 +48,21 @@ pub enum Waiter {
     Reader(usize, ReadId),
 }
 
-/// A write at quorum that is not answered yet.
+/// A write that other replicas must hold too, and that is not answered yet.
 #[derive(Debug)]
 pub struct Quorum {
+    /// How many replicas must hold it.
+    pub level: Level,
+    /// Who held the partition when it began.
+    pub route: Rc<Route>,
     /// The partition's index.
     pub partition: usize,
     /// The key's index.
     pub key: usize,
     /// What the client asked for, by its number among the key's.
     pub operation: usize,
+    /// The write's number among the key's.
+    pub write: usize,
     /// The client's session.
     pub session: usize,
     /// The write's name.
@@ -66,6 +78,8 @@ pub struct Quorum {
 /// A write at quorum that is not made yet: its coordinator asks what it must supersede.
 #[derive(Debug)]
 pub struct Collecting {
+    /// Who held the partition when it began.
+    pub route: Rc<Route>,
     /// The partition's index.
     pub partition: usize,
     /// The key's index.
@@ -85,6 +99,8 @@ pub struct Collecting {
 pub struct Read {
     /// Names it.
     pub id: ReadId,
+    /// Who held the partition when it began.
+    pub route: Rc<Route>,
     /// The key's index.
     pub key: usize,
     /// The client's session; `None` for one that was answered before others were asked.
@@ -114,13 +130,22 @@ pub enum Stage {
 }
 
 impl Quorum {
-    /// Of a write that was just staged.
+    /// Of a write that was just staged: number `write` of its key, part of `operation`.
     #[must_use]
-    pub fn new(partition: usize, key: usize, operation: usize, session: usize, written: &Written) -> Self {
+    pub fn new(
+        (level, route): (Level, Rc<Route>),
+        (partition, key): (usize, usize),
+        (operation, write): (usize, usize),
+        session: usize,
+        written: &Written,
+    ) -> Self {
         Self {
+            level,
+            route,
             partition,
             key,
             operation,
+            write,
             session,
             dot: written.dot,
             stamp: written.delta.entry.stamp_max(),
@@ -129,9 +154,10 @@ impl Quorum {
         }
     }
 
-    /// Whether `needed` replicas hold it, this node among them.
+    /// Whether as many replicas hold it as its level needs in every set, and this node does.
     #[must_use]
-    pub fn is_met(&self, needed: usize) -> bool {
-        self.own && self.holders.len() + 1 >= needed
+    pub fn is_met(&self) -> bool {
+        let own = place_of(self.dot.origin.node);
+        self.own && self.route.is_met(self.level, |place| place == own || self.holders.contains(&place))
     }
 }
