@@ -99,7 +99,9 @@ impl Cluster {
         let overtaken = count > nodes && self.rng.chance(500);
         if overtaken {
             self.write(false)?;
+            self.check()?;
             self.read_at_several()?;
+            self.check()?;
         }
         for turn in 0..count {
             let place = (first + turn) % nodes;
