@@ -33,6 +33,7 @@ use crate::view::View;
 
 mod client;
 mod damage;
+mod decisions;
 mod disk;
 mod heal;
 mod hints;
