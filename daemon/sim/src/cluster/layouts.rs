@@ -144,6 +144,7 @@ impl Cluster {
         if !self.nodes[place].up {
             return Ok(());
         }
+        self.look()?;
         match self.nodes[place].routes[0].position.step {
             Some(Step::Pull) => self.fetch(place),
             Some(Step::Drop) => {

@@ -161,8 +161,14 @@ impl Cluster {
                 }
             }
             Body::EchoRequest(request) => {
+                let epoch = self.nodes[to].epoch;
                 self.hear(to, from, request.standing)?;
-                if self.nodes[to].up { Some(self.answer_echo(to, from, request)?) } else { None }
+                // A disk that fails on the way ends the life in which it was asked.
+                if self.nodes[to].up && self.nodes[to].epoch == epoch {
+                    Some(self.answer_echo(to, from, request)?)
+                } else {
+                    None
+                }
             }
             Body::EchoAnswer(answer) => {
                 self.take_echo(to, from, from_epoch, answer)?;
