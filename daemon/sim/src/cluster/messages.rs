@@ -160,16 +160,7 @@ impl Cluster {
                     self.take_full(to, from, partition, &page)?
                 }
             }
-            Body::EchoRequest(request) => {
-                let epoch = self.nodes[to].epoch;
-                self.hear(to, from, request.standing)?;
-                // A disk that fails on the way ends the life in which it was asked.
-                if self.nodes[to].up && self.nodes[to].epoch == epoch {
-                    Some(self.answer_echo(to, from, request)?)
-                } else {
-                    None
-                }
-            }
+            Body::EchoRequest(request) => self.take_echo_request(to, from, request)?,
             Body::EchoAnswer(answer) => {
                 self.take_echo(to, from, from_epoch, answer)?;
                 None
@@ -285,6 +276,19 @@ impl Cluster {
         };
         self.pulls[place][index] = next.clone().map(|request| (from, request));
         Ok(next.map(Body::FullRequest))
+    }
+
+    fn take_echo_request(
+        &mut self,
+        place: usize,
+        from: usize,
+        request: EchoRequest,
+    ) -> Result<Option<Body>, Broken> {
+        let epoch = self.nodes[place].epoch;
+        self.hear(place, from, request.standing)?;
+        // A disk that fails on the way ends the life in which it was asked.
+        let same = self.nodes[place].up && self.nodes[place].epoch == epoch;
+        if same { self.answer_echo(place, from, request).map(Some) } else { Ok(None) }
     }
 
     fn answer_echo(&self, place: usize, to: usize, request: EchoRequest) -> Result<Body, Broken> {
