@@ -2,6 +2,7 @@
 
 mod layout;
 mod paths;
+mod placed;
 mod repair;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ mod forward;
 mod keys;
 mod kv;
 mod metrics;
-mod params;
+pub(crate) mod params;
 mod paths;
 mod problem;
 

@@ -1,5 +1,6 @@
 //! What is probed: one module per kind of store.
 
+mod placement;
 mod settle;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use settle_wire::http::{BadBase, Base, Failure, HttpError, Response, StatusCode};
 use thiserror::Error;
 
+pub(crate) use placement::Placement;
 pub(crate) use settle::SettleTarget;
 
 /// How much of the text of a refusal is quoted, in characters.
@@ -47,8 +49,10 @@ pub(crate) enum NoAddress {
 pub(crate) struct Layout {
     pub(crate) cluster: String,
     pub(crate) own: Replica,
-    /// All other replicas of the layout, reachable or not.
+    /// The other replicas of the layout that hold some canary key, reachable or not.
     pub(crate) peers: Vec<Other>,
+    /// Where canary keys lie.
+    pub(crate) placement: Placement,
 }
 
 /// An answered read.
@@ -102,6 +106,11 @@ struct Problem {
 // === impl TargetError ===
 
 impl TargetError {
+    /// Whether the replica says that it does not hold the key.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::MISDIRECTED_REQUEST, .. })
+    }
+
     /// Whether the target asks for less load.
     pub(crate) fn is_shedding(&self) -> bool {
         matches!(self, Self::Refused { status, .. }

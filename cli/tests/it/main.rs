@@ -14,6 +14,7 @@ mod demo;
 mod make;
 mod prometheus;
 mod reference;
+mod rings;
 mod stopped;
 mod support;
 mod target;

@@ -15,6 +15,7 @@ use settle_core::placement::{Host, Replication};
 use settle_service::admin::method_not_allowed;
 use settle_service::http::{Problem, Request, Response, json as json_reply, read_body};
 
+use super::placed;
 use crate::clock;
 use crate::node::Node;
 use crate::node::propose::ProposeError;
@@ -62,7 +63,15 @@ enum Refused {
 /// Answers `/v1/layout`.
 pub(super) async fn handle(node: &Arc<Node>, request: Request) -> Response {
     match *request.method() {
-        Method::GET | Method::HEAD => json_reply(StatusCode::OK, &document(node)),
+        Method::GET | Method::HEAD => match placed::replicas(node, request.uri().query().unwrap_or_default())
+        {
+            Ok(None) => json_reply(StatusCode::OK, &document(node)),
+            Ok(Some(replicas)) => {
+                let version = node.layout().map_or(0, |state| state.current().version);
+                json_reply(StatusCode::OK, &json!({ "version": version, "replicas": replicas }))
+            }
+            Err(reason) => bad_request(reason),
+        },
         Method::POST => {
             let body = match read_body(request.into_body(), BODY_BYTES_MAX, BODY).await {
                 Ok(body) => body,
@@ -88,6 +97,10 @@ fn malformed(error: &serde_json::Error) -> Response {
     let detail = format!(
         "{error}; a change is {{\"add\": NODE}}, {{\"drain\": NODE}} or {{\"remove\": NODE}}, with a node's name"
     );
+    bad_request(detail)
+}
+
+fn bad_request(detail: String) -> Response {
     Problem::new("bad-request", 400, "The request is not valid").detail(detail).into_response()
 }
 

@@ -98,7 +98,7 @@ fn unknown(name: &str, op: Op) -> String {
 }
 
 /// The bytes that a percent-encoded text stands for; `None` where a `%` is not followed by two hex digits.
-pub(super) fn percent_decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn percent_decode(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

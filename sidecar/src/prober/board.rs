@@ -20,7 +20,7 @@ use crate::config::{Config, Objective, Probe};
 use crate::metrics::ProbeMetrics;
 use crate::target::Layout;
 use crate::traffic::Counters;
-use crate::verdict::{Canary, Converged};
+use crate::verdict::{Canary, Converged, Slot};
 use books::Books;
 use breaches::Breaches;
 use own::Own;
@@ -74,16 +74,20 @@ impl Board {
 
     /// Starts the clock of a new canary and picks the peers that it is looked for at.
     /// `start` is just before its write is sent.
-    pub(crate) fn begin(&self, start: Instant, silent_after: Duration) -> Canary {
+    /// Nothing while the own replica holds no key of the ring.
+    pub(crate) fn begin(&self, start: Instant, silent_after: Duration) -> Option<Canary> {
         let probe = self.probe();
-        let mut state = self.locked();
-        let canary = state.ring.next(probe.keys, start);
+        let mut guard = self.locked();
+        let state = &mut *guard;
+        let placement = &state.layout.as_ref()?.placement;
+        let canary = state.ring.next(&placement.slots, start)?;
+        let holders = state.peers.keys().filter(|name| placement.holds(name, canary.slot)).cloned().collect();
         let long_silent = |last: Instant| start.saturating_duration_since(last) > silent_after.mul_f64(0.5);
         if state.last_acked.is_some_and(long_silent) {
             // Another prober may have swept the ring by now.
             state.peers.values_mut().for_each(|peer| peer.ledger.forget_seen());
         }
-        let sample = state.sample(probe.peers_per_cycle);
+        let sample = state.sample(holders, probe.peers_per_cycle);
         for name in &sample {
             if let Some(peer) = state.peers.get_mut(name) {
                 peer.ledger.begin(canary);
@@ -91,7 +95,13 @@ impl Board {
             }
         }
         state.books.begin(&canary, sample);
-        canary
+        Some(canary)
+    }
+
+    /// Whether the ring has this slot.
+    pub(crate) fn has_slot(&self, slot: Slot) -> bool {
+        let state = self.locked();
+        state.layout.as_ref().is_some_and(|layout| layout.placement.slots.binary_search(&slot).is_ok())
     }
 
     /// The write was acknowledged: every sampled peer owes the canary now. Returns those peers.

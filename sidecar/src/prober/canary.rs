@@ -94,7 +94,13 @@ impl Writer {
     async fn write(&mut self, own: &Base, probe: Probe) {
         let Prober { board, target, run, .. } = &*self.prober;
         let silent_after = sweep::silent_after(&probe);
-        let canary = board.begin(clock::now(), silent_after);
+        let Some(canary) = board.begin(clock::now(), silent_after) else {
+            let reason = "the own replica holds no key of the ring";
+            if self.trouble.is_news(reason) {
+                tracing::warn!(reason, "no canary is written");
+            }
+            return;
+        };
         let value = Value { run: *run, seq: canary.seq, silent_after }.encode();
         let deadline = WRITE_DEADLINE.min(probe.deadline);
         let answer = target.write(own, &self.prober.key(canary.slot), value, deadline).await;

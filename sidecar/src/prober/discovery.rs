@@ -33,7 +33,8 @@ impl Discovery {
     }
 
     async fn ask(&self) -> Result<(), TargetError> {
-        let layout = self.prober.target.layout(READ_DEADLINE).await;
+        let (prober, keys) = (&self.prober, self.prober.live.load().probe.keys);
+        let layout = prober.target.layout(|slot| prober.key(slot), keys, READ_DEADLINE).await;
         self.prober.board.heard(Listener::Admin, layout.as_ref().err());
         for peer in self.prober.board.set_layout(layout?, clock::now()) {
             let workers = &self.prober.workers;

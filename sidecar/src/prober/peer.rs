@@ -76,6 +76,16 @@ pub(super) struct Verdicts {
     reads: JoinSet<()>,
 }
 
+/// What came of a read.
+enum Look {
+    /// It was answered.
+    Seen(Seen),
+    /// The peer does not hold the key: the layout has changed, which will be known soon.
+    Elsewhere,
+    /// It was not answered.
+    Unanswered,
+}
+
 // === impl VerdictQueue ===
 
 impl VerdictQueue {
@@ -110,22 +120,29 @@ impl VerdictQueue {
 // === impl Prober ===
 
 impl Prober {
-    /// Reads one slot at one peer and puts what was seen on the board; nothing without an answer.
-    async fn look(&self, peer: &str, api: &Result<Base, NoAddress>, slot: Slot) -> Option<Seen> {
+    /// Reads one slot at one peer and puts what was seen on the board.
+    async fn look(&self, peer: &str, api: &Result<Base, NoAddress>, slot: Slot) -> Look {
         let start = clock::now();
         self.board.asked(peer, slot, start);
         let failed = |error| self.board.failed(peer, error, start);
-        let api = api.as_ref().inspect_err(|problem| failed(problem.to_string())).ok()?;
+        let api = match api {
+            Ok(api) => api,
+            Err(problem) => {
+                failed(problem.to_string());
+                return Look::Unanswered;
+            }
+        };
         match self.target.read(api, &self.key(slot), READ_DEADLINE).await {
             Ok(answer) => {
                 let seen = answer.value.map_or(Seen::Absent, |bytes| Value::seen(&bytes, self.run));
                 tracing::trace!(peer, slot, took = ?answer.done.saturating_duration_since(answer.sent), ?seen, "read");
                 self.board.observe(peer, &Read { slot, start: answer.sent, end: answer.done, seen });
-                Some(seen)
+                Look::Seen(seen)
             }
+            Err(error) if error.is_elsewhere() => Look::Elsewhere,
             Err(error) => {
                 failed(noted(self, &error));
-                None
+                Look::Unanswered
             }
         }
     }
@@ -134,8 +151,12 @@ impl Prober {
     async fn verdict(&self, peer: &str, api: &Result<Base, NoAddress>, seq: Seq, slot: Slot) {
         // Before the read begins: what is acknowledged meanwhile is not asked of it.
         let acknowledged = self.board.acknowledged(slot).unwrap_or(seq);
-        let seen = self.look(peer, api, slot).await;
-        self.board.verdict(peer, seq, seen.map(|seen| judge(acknowledged, seen)), clock::now());
+        let result = match self.look(peer, api, slot).await {
+            Look::Seen(seen) => Some(judge(acknowledged, seen)),
+            Look::Unanswered => None,
+            Look::Elsewhere => return self.board.no_verdict(peer, seq, clock::now()),
+        };
+        self.board.verdict(peer, seq, result, clock::now());
     }
 }
 
@@ -156,7 +177,7 @@ impl Poller {
 
     async fn poll(&mut self, api: &Result<Base, NoAddress>, slot: Slot) {
         self.asked = Some(clock::now());
-        if self.prober.look(&self.peer, api, slot).await.is_some() {
+        if matches!(self.prober.look(&self.peer, api, slot).await, Look::Seen(_)) {
             self.failures = 0;
         } else {
             let pause = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(8)).min(BACKOFF_MAX);
@@ -166,9 +187,9 @@ impl Poller {
     }
 
     /// The slot to read next and when, also if only to keep the connection warm.
-    fn next(&self, read: Option<(Instant, Slot)>) -> (Instant, Slot) {
+    fn next(&self, read: Option<(Instant, Slot)>, any: Slot) -> (Instant, Slot) {
         let warm = self.asked.map_or_else(clock::now, |asked| asked + KEEP_WARM);
-        let (due, slot) = read.filter(|(due, _)| *due < warm).unwrap_or((warm, 0));
+        let (due, slot) = read.filter(|(due, _)| *due < warm).unwrap_or((warm, any));
         (due.max(self.not_before), slot)
     }
 }
@@ -182,7 +203,7 @@ impl Worker for Poller {
 
     async fn work(&mut self) -> Result<Next, Infallible> {
         let Some(due) = self.prober.board.next_read(&self.peer, &self.wake) else { return Ok(Next::Done) };
-        let (at, slot) = self.next(due.read);
+        let (at, slot) = self.next(due.read, due.any);
         if at > clock::now() {
             return Ok(Next::Wait);
         }
@@ -200,7 +221,7 @@ impl Worker for Poller {
 
     async fn wait(&mut self) {
         let Some(due) = self.prober.board.next_read(&self.peer, &self.wake) else { return };
-        let (at, _) = self.next(due.read);
+        let (at, _) = self.next(due.read, due.any);
         tokio::select! {
             () = self.wake.notified() => {}
             () = clock::sleep_until(at) => {}

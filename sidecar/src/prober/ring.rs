@@ -39,13 +39,14 @@ impl Ring {
         Self { next_seq: 1, next_slot: 0, acked: BTreeMap::new() }
     }
 
-    /// The next canary, its clock starting at `start`, in a ring that now has `keys` slots.
-    pub(crate) fn next(&mut self, keys: u32, start: Instant) -> Canary {
-        let slot = if self.next_slot < keys { self.next_slot } else { 0 };
+    /// The next canary, its clock starting at `start`, in a ring that now has these slots, ascending; nothing if it
+    /// has none.
+    pub(crate) fn next(&mut self, slots: &[Slot], start: Instant) -> Option<Canary> {
+        let slot = *slots.iter().find(|slot| **slot >= self.next_slot).or(slots.first())?;
         let canary = Canary { seq: self.next_seq, slot, start };
         self.next_seq += 1;
         self.next_slot = slot + 1;
-        canary
+        Some(canary)
     }
 
     /// The write of this canary was acknowledged.
@@ -112,9 +113,15 @@ mod tests {
     fn slots_in_turn_also_when_their_number_changes() {
         let mut ring = Ring::new();
         let now = Instant::now();
-        let slots: Vec<Slot> = [3, 3, 3, 3, 5, 5, 5, 5, 2, 2].map(|keys| ring.next(keys, now).slot).into();
-        assert_eq!(slots, [0, 1, 2, 0, 1, 2, 3, 4, 0, 1]);
-        assert_eq!(ring.next(2, now).seq, 11);
+        let mut next = |slots: &[Slot]| ring.next(slots, now).map(|canary| (canary.seq, canary.slot));
+        let few: &[Slot] = &[0, 1, 2];
+        let (more, others): (&[Slot], &[Slot]) = (&[0, 1, 2, 3, 4], &[2, 7]);
+        let slots: Vec<Slot> = [few, few, few, few, more, more, more, more, few, others, others, others]
+            .map(|slots| next(slots).unwrap().1)
+            .into();
+        assert_eq!(slots, [0, 1, 2, 0, 1, 2, 3, 4, 0, 2, 7, 2]);
+        assert_eq!(next(&[]), None);
+        assert_eq!(next(few), Some((13, 0)));
     }
 
     #[test]

@@ -118,10 +118,10 @@ impl Sweeper {
         let keys = list(&self.prober, own, "").await?;
         #[expect(clippy::cast_precision_loss, reason = "a few thousand keys at most")]
         self.prober.board.metrics.canary_keys.set(keys.len() as f64);
-        let slots = self.prober.live.load().probe.keys;
         let name = self.prober.name.as_str();
-        // After the ring was made smaller. A peer that still owes something there is waited for.
-        let unused = |key: &&Key| key.name == name && key.slot >= slots && !self.prober.board.needs(key.slot);
+        // After the ring or the layout has changed. A peer that still owes something there is waited for.
+        let board = &self.prober.board;
+        let unused = |key: &&Key| key.name == name && !board.has_slot(key.slot) && !board.needs(key.slot);
         delete(&self.prober, own, keys.iter().filter(unused)).await?;
         self.sweep_others(own, &keys).await
     }

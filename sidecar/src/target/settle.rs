@@ -1,5 +1,6 @@
 //! A Settle cluster, reached through its HTTP interface.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,14 +9,22 @@ use serde::de::DeserializeOwned;
 use settle_wire::http::kv::{self, Options};
 use settle_wire::http::{Base, Call, Client, ClientLimits, Failure, HttpError, Response, StatusCode};
 
+use super::placement::{Holders, Placement};
 use super::{Answer, Layout, NoAddress, Other, Replica, TargetError};
 use crate::traffic::Counters;
+use crate::verdict::Slot;
 
 /// The reserved bucket of canaries, which every daemon has.
 const BUCKET: &str = "_canary";
 
 /// Keys per page of a listing.
 const PAGE_KEYS: usize = 1000;
+
+/// Keys of which one question asks where they lie.
+const PLACED_KEYS: u32 = 64;
+
+/// Such questions at most: a replica of one partition in a hundred finds a ring of 16 keys with half of them.
+const QUESTIONS_MAX: u32 = 50;
 
 /// Bounds of the client. Idle connections outlast the pause between two uses, so that none is opened
 /// amid a measurement, and end before the server's own limit of 30 s.
@@ -49,6 +58,13 @@ struct Member {
     api: Option<String>,
 }
 
+/// `GET /v1/layout`, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Replicas {
+    /// Who holds each key that was asked for; nothing from a store that has no layout.
+    replicas: Option<BTreeMap<String, BTreeSet<String>>>,
+}
+
 /// A page of `GET /v1/keys/{bucket}`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page {
@@ -65,15 +81,62 @@ impl SettleTarget {
         Self { client: Client::new(CLIENT), admin }
     }
 
-    /// Asks the own replica who belongs to the layout.
-    pub(crate) async fn layout(&self, deadline: Duration) -> Result<Layout, TargetError> {
+    /// Asks the own replica who belongs to the layout, and where the keys of a ring of `wanted` slots lie.
+    pub(crate) async fn layout(
+        &self,
+        key: impl Fn(Slot) -> String,
+        wanted: u32,
+        deadline: Duration,
+    ) -> Result<Layout, TargetError> {
         match self.document(&self.admin, "/v1/members", deadline).await {
-            Ok(members) => self.sorted(members),
+            Ok(members) => {
+                let mut layout = self.sorted(members)?;
+                layout.placement = self.placement(&layout.own.name, key, wanted, deadline).await?;
+                layout.peers.retain(|peer| layout.placement.shared_with(&peer.name).is_some());
+                Ok(layout)
+            }
             Err(TargetError::Refused { status: StatusCode::NOT_FOUND, .. }) => {
                 Err(self.wrong_listener(deadline).await)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Asks where keys lie until `own` holds `wanted` of them.
+    async fn placement(
+        &self,
+        own: &str,
+        key: impl Fn(Slot) -> String,
+        wanted: u32,
+        deadline: Duration,
+    ) -> Result<Placement, TargetError> {
+        let (mut holders, mut held) = (Holders::new(), 0);
+        for question in 0..QUESTIONS_MAX {
+            let keys: BTreeMap<String, Slot> = (question * PLACED_KEYS..(question + 1) * PLACED_KEYS)
+                .map(|slot| (key(slot), slot))
+                .collect();
+            let mut path = format!("/v1/layout?bucket={BUCKET}");
+            for key in keys.keys() {
+                path.push_str("&key=");
+                kv::percent_encode(key.as_bytes(), &mut path);
+            }
+            let answer = match self.document::<Replicas>(&self.admin, &path, deadline).await {
+                Ok(Replicas { replicas: Some(replicas) }) => replicas,
+                Ok(Replicas { replicas: None }) => return Ok(Placement::everywhere(wanted)),
+                Err(TargetError::Refused { status: StatusCode::NOT_FOUND, .. }) => {
+                    return Ok(Placement::everywhere(wanted));
+                }
+                Err(error) => return Err(error),
+            };
+            for (key, names) in answer {
+                held += u32::from(names.contains(own));
+                holders.extend(keys.get(&key).map(|slot| (*slot, names)));
+            }
+            if held >= wanted {
+                break;
+            }
+        }
+        Ok(Placement::among(holders, own, wanted))
     }
 
     /// Finds out what listens at `target.admin` that knows nothing of members, as every replica's admin
@@ -187,7 +250,7 @@ impl SettleTarget {
             }
         }
         let own = own.ok_or_else(|| nonsense("it is not among its own members"))?;
-        Ok(Layout { cluster: members.cluster, own, peers })
+        Ok(Layout { cluster: members.cluster, own, peers, placement: Placement::everywhere(0) })
     }
 
     async fn answer(

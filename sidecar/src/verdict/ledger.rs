@@ -147,6 +147,13 @@ impl Ledger {
         first.into_iter().chain(others).chain(self.debt_due()).min()
     }
 
+    /// The peer no longer holds the keys of these slots: nothing is awaited there any more. Returns the canaries that
+    /// were under watch.
+    pub fn release(&mut self, slots: impl Fn(Slot) -> bool) -> Vec<Seq> {
+        self.owed.release(&slots);
+        self.watches.extract_if(.., |_, watch| slots(watch.canary().slot)).map(|(seq, _)| seq).collect()
+    }
+
     /// See [`Owed::forget_seen`].
     pub fn forget_seen(&mut self) {
         self.owed.forget_seen();

@@ -110,6 +110,11 @@ impl Owed {
         self.slots.iter().filter(|(_, debts)| !debts.debts.is_empty()).map(|(slot, _)| *slot)
     }
 
+    /// Forgets all about these slots: the peer no longer holds their keys.
+    pub fn release(&mut self, slots: impl Fn(Slot) -> bool) {
+        self.slots.retain(|slot, _| !slots(*slot));
+    }
+
     /// Forgets what was seen, not what is owed. For when somebody else may rightly have deleted the
     /// values: finding them gone is then no contradiction.
     pub fn forget_seen(&mut self) {

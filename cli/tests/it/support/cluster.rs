@@ -74,7 +74,12 @@ impl Replicas {
 impl Cluster {
     /// Starts everything and waits until every program says that it is ready.
     pub(crate) fn start() -> Self {
-        let Replicas { nodes, directory } = Replicas::start(NODES);
+        Self::start_of(NODES)
+    }
+
+    /// The same with as many replicas.
+    pub(crate) fn start_of(count: usize) -> Self {
+        let Replicas { nodes, directory } = Replicas::start(count);
         let (process, sidecar) = start_sidecar("sidecar", nodes[0].admin, &directory);
         Self { nodes, sidecar, _sidecar: process, directory }
     }

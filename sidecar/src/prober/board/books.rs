@@ -65,6 +65,15 @@ impl Books {
         over.into_iter().filter_map(|seq| self.land(seq)).collect()
     }
 
+    /// Canaries that the peer is not waited for any more; gives those for which it was the last one.
+    pub(crate) fn release(&mut self, peer: &str, canaries: &[Seq]) -> Vec<Converged> {
+        let release = |seq: &Seq| {
+            self.flights.get_mut(seq)?.leave(peer);
+            self.land(*seq)
+        };
+        canaries.iter().filter_map(release).collect()
+    }
+
     /// Canaries that are still waited for.
     pub(crate) fn under_way(&self) -> usize {
         self.flights.len()

@@ -48,6 +48,8 @@ pub(crate) struct Due {
     pub(crate) api: Result<Base, NoAddress>,
     /// Which slot and when; nothing when nothing is awaited.
     pub(crate) read: Option<(Instant, Slot)>,
+    /// The slot to read when nothing is awaited.
+    pub(crate) any: Slot,
 }
 
 // === impl Board ===
@@ -64,6 +66,10 @@ impl Board {
         for replica in &layout.peers {
             if let Some(peer) = state.peers.get_mut(&replica.name) {
                 peer.learn(replica);
+                let released = peer.ledger.release(|slot| !layout.placement.holds(&replica.name, slot));
+                for converged in state.books.release(&replica.name, &released) {
+                    self.converged(&mut state.books, Some(converged), now);
+                }
                 continue;
             }
             match &replica.api {
@@ -86,7 +92,8 @@ impl Board {
     pub(crate) fn next_read(&self, name: &str, wake: &Arc<Notify>) -> Option<Due> {
         let state = self.locked();
         let peer = state.peers.get(name).filter(|peer| Arc::ptr_eq(&peer.wake, wake))?;
-        Some(Due { api: peer.api.clone(), read: peer.ledger.next_read() })
+        let any = state.layout.as_ref().and_then(|layout| layout.placement.shared_with(name));
+        Some(Due { api: peer.api.clone(), read: peer.ledger.next_read(), any: any.unwrap_or_default() })
     }
 
     /// A read of a slot begins.
@@ -197,18 +204,15 @@ impl Board {
 // === impl State ===
 
 impl State {
-    /// `count` peers in rotation, and all that are behind.
-    pub(crate) fn sample(&mut self, count: usize) -> Vec<String> {
-        let total = self.peers.len();
+    /// `count` of these peers in rotation, and all of them that are behind.
+    pub(crate) fn sample(&mut self, of: Vec<String>, count: usize) -> Vec<String> {
+        let total = of.len();
         let from = self.rotation.checked_rem(total).unwrap_or(0);
         self.rotation = from + count;
         let chosen = |index: usize| (index + total - from) % total < count;
-        self.peers
-            .iter()
-            .enumerate()
-            .filter(|(index, (_, peer))| chosen(*index) || peer.ledger.is_behind())
-            .map(|(_, (name, _))| name.clone())
-            .collect()
+        let is_behind = |name: &String| self.peers.get(name).is_some_and(|peer| peer.ledger.is_behind());
+        let sample = of.into_iter().enumerate().filter(|(index, name)| chosen(*index) || is_behind(name));
+        sample.map(|(_, name)| name).collect()
     }
 }
 
