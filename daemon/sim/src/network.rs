@@ -65,11 +65,21 @@ pub enum Body {
     /// A proposer asks to accept a layout.
     Accept(Bytes),
     /// The answer to an attempt.
-    Vote(Ballot, Bytes),
+    Vote(Attempt, Bytes),
     /// A question for the layouts that the receiver knows.
     LayoutRequest,
     /// Its answer.
     Layout(Bytes),
+}
+
+/// Names an attempt to decide in its messages. A ballot alone would not: attempts for different versions may have the same,
+/// and an answer that comes late would count for the next version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// The version that is decided on.
+    pub version: u64,
+    /// The ballot, one for each attempt for a version.
+    pub ballot: Ballot,
 }
 
 /// Names a read in its messages; never used twice.

@@ -22,7 +22,7 @@ use crate::plant::{Plant, planted};
 use super::Layout;
 use super::steps::{LayoutState, Position};
 
-/// An attempt to decide. Two attempts never have the same.
+/// An attempt to decide. Two attempts for one version never have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ballot {
     /// Above every round that the proposer has met.
@@ -172,7 +172,8 @@ impl Proposer {
         Some((Self { ballot, current, next, taken: None, promised, accepted }, prepare))
     }
 
-    /// A host answered, the node itself included; answers may come late, twice, or never.
+    /// A host answered a question of this very attempt, the node itself included; answers may come late, twice, or never.
+    /// That of an earlier attempt must not be counted, not even one that had the same ballot, for another version.
     pub fn voted(&mut self, from: NodeId, vote: Vote) -> Outcome {
         if self.current.host(from).is_none() {
             return Outcome::Wait;

@@ -2,12 +2,12 @@
 
 use settle_core::codec::{Decode, Encode};
 use settle_core::layout::Layout;
-use settle_core::layout::decide::{Accept, Ballot, Outcome, Prepare, Proposer, Vote};
+use settle_core::layout::decide::{Accept, Outcome, Prepare, Proposer, Vote};
 use settle_core::layout::steps::LayoutState;
 use settle_core::placement::{Host, Replication};
 
 use crate::broken::Broken;
-use crate::network::{Body, Kind};
+use crate::network::{Attempt, Body, Kind};
 use crate::route::{node_at, place_of};
 
 use super::Cluster;
@@ -29,7 +29,8 @@ impl Cluster {
             return Ok(());
         };
         self.trace.note(|| format!("node {place} proposes layout {} in round {round}", prepare.version));
-        layouts.proposing = Some((prepare.ballot, proposer));
+        let attempt = Attempt { version: prepare.version, ballot: prepare.ballot };
+        layouts.proposing = Some((attempt, proposer));
         self.ask_hosts(place, &state, &Body::Prepare(prepare.to_bytes()))?;
         if self.rng.chance(750) { self.hurry_decision(place) } else { Ok(()) }
     }
@@ -73,8 +74,8 @@ impl Cluster {
 
     /// A proposer asks every host, itself first.
     fn ask_hosts(&mut self, place: usize, state: &LayoutState, question: &Body) -> Result<(), Broken> {
-        if let Some(Body::Vote(ballot, vote)) = self.take_question(place, question)? {
-            self.take_vote(place, place, ballot, Vote::from_bytes(vote)?)?;
+        if let Some(Body::Vote(attempt, vote)) = self.take_question(place, question)? {
+            self.take_vote(place, place, attempt, Vote::from_bytes(vote)?)?;
         }
         for host in state.current().hosts() {
             let other = place_of(host.node);
@@ -93,8 +94,8 @@ impl Cluster {
         body: &Body,
     ) -> Result<Option<Body>, Broken> {
         match body {
-            Body::Vote(ballot, vote) => {
-                self.take_vote(place, from, *ballot, Vote::from_bytes(vote.clone())?)?;
+            Body::Vote(attempt, vote) => {
+                self.take_vote(place, from, *attempt, Vote::from_bytes(vote.clone())?)?;
             }
             Body::LayoutRequest => return Ok(self.layout_answer(place)),
             Body::Layout(told) => self.take_layout(place, &LayoutState::from_bytes(told.clone())?)?,
@@ -105,25 +106,27 @@ impl Cluster {
 
     /// A host is asked for a promise, or to accept a layout.
     fn take_question(&mut self, place: usize, question: &Body) -> Result<Option<Body>, Broken> {
-        let (ballot, vote) = match question {
+        let (attempt, vote) = match question {
             Body::Prepare(asked) => {
                 let asked = Prepare::from_bytes(asked.clone())?;
-                (asked.ballot, self.alter(place, |state| state.prepare(asked))?)
+                let attempt = Attempt { version: asked.version, ballot: asked.ballot };
+                (attempt, self.alter(place, |state| state.prepare(asked))?)
             }
             Body::Accept(asked) => {
                 let asked = Accept::from_bytes(asked.clone())?;
-                (asked.ballot, self.alter(place, |state| state.accept(asked))?)
+                let attempt = Attempt { version: asked.next.version, ballot: asked.ballot };
+                (attempt, self.alter(place, |state| state.accept(asked))?)
             }
             _ => return Ok(None),
         };
-        Ok(vote.map(|vote| Body::Vote(ballot, vote.to_bytes())))
+        Ok(vote.map(|vote| Body::Vote(attempt, vote.to_bytes())))
     }
 
     /// A proposer is answered.
-    fn take_vote(&mut self, place: usize, from: usize, ballot: Ballot, vote: Vote) -> Result<(), Broken> {
+    fn take_vote(&mut self, place: usize, from: usize, attempt: Attempt, vote: Vote) -> Result<(), Broken> {
         let Some(layouts) = &mut self.nodes[place].layouts else { return Ok(()) };
         let state = layouts.state.clone();
-        let Some((_, proposer)) = layouts.proposing.as_mut().filter(|(own, _)| *own == ballot) else {
+        let Some((_, proposer)) = layouts.proposing.as_mut().filter(|(own, _)| *own == attempt) else {
             return Ok(());
         };
         match proposer.voted(node_at(from), vote) {

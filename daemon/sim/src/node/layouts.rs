@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use settle_core::codec::{Decode, Encode};
-use settle_core::layout::decide::{Ballot, Proposer};
+use settle_core::layout::decide::Proposer;
 use settle_core::layout::steps::{Heard, LayoutState};
 use settle_core::storage::{Batch, Rows, StorageError, Table};
 use settle_store::Disk;
 
+use crate::network::Attempt;
 use crate::oracle::Oracle;
 use crate::route::{Route, nodes_at, place_of};
 
@@ -26,7 +27,7 @@ pub struct Layouts {
     /// When it entered its step, in this life.
     pub entered: u64,
     /// Its attempt to decide on the next layout.
-    pub proposing: Option<(Ballot, Proposer)>,
+    pub proposing: Option<(Attempt, Proposer)>,
     /// The highest round that it has met.
     pub round: u64,
 }
