@@ -152,8 +152,7 @@ impl Node {
             (boot.cluster.partitions, usize::try_from(share).unwrap_or(usize::MAX))
         };
         let mut partitions = Vec::new();
-        for id in 0..count {
-            let id = PartitionId(u16::try_from(id).unwrap_or(u16::MAX));
+        for id in PartitionId::each(count) {
             let logged = parts.logged.remove(&id).unwrap_or_default();
             let mut partition = Partition::open(id, parts.origin, &*parts.engine, logged)?;
             partition.set_cache(cache_bytes);
@@ -200,7 +199,7 @@ impl Node {
 
     /// Every partition's number.
     pub(crate) fn partition_ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
-        (0..self.partitions.len()).map(|id| PartitionId(u16::try_from(id).unwrap_or(u16::MAX)))
+        PartitionId::each(self.partition_count())
     }
 
     /// A partition, locked; `None` for a number that this cluster does not have. The lock is held for memory

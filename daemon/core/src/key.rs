@@ -17,6 +17,13 @@ pub struct KeyHash(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(pub u16);
 
+impl PartitionId {
+    /// The numbers of `count` partitions, at most 65,536.
+    pub fn each(count: u32) -> impl Iterator<Item = Self> {
+        (0..=u16::MAX).take(usize::try_from(count).unwrap_or(usize::MAX)).map(Self)
+    }
+}
+
 impl Key {
     /// The key `key` of bucket `bucket`.
     #[must_use]

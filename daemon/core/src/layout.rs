@@ -113,8 +113,7 @@ impl Layout {
 
     /// The nodes that hold at least one partition, some of them more than once.
     pub(super) fn holding(&self) -> impl Iterator<Item = NodeId> {
-        let ids = (0..self.partitions()).map(|id| PartitionId(u16::try_from(id).unwrap_or(u16::MAX)));
-        ids.flat_map(|id| self.replicas(id))
+        PartitionId::each(self.partitions()).flat_map(|id| self.replicas(id))
     }
 
     /// Whether a node is a replica of a partition.

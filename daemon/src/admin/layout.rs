@@ -196,7 +196,7 @@ fn held(layout: &Layout, node: NodeId) -> usize {
 }
 
 fn ids(layout: &Layout) -> impl Iterator<Item = PartitionId> {
-    (0..layout.partitions()).map(|id| PartitionId(u16::try_from(id).unwrap_or(u16::MAX)))
+    PartitionId::each(layout.partitions())
 }
 
 /// The layout as this node knows it.
@@ -205,35 +205,22 @@ fn document(node: &Node) -> Value {
         return json!({ "version": 0, "replication": null, "hosts": [], "waiting": [], "change": null });
     };
     let current = state.current();
-    let hosts = current.hosts().iter().map(|host| {
-        let after = state.change().map(|change| held(&change.next, host.node));
+    let joining = state.change().into_iter().flat_map(|change| change.next.hosts());
+    let joining = joining.filter(|host| current.host(host.node).is_none());
+    let hosts = current.hosts().iter().chain(joining).map(|host| {
+        let is_host = current.host(host.node).is_some();
         json!({
             "name": host.name,
             "node_id": host.node.to_string(),
             "datacenter": host.datacenter,
             "zone": host.zone,
             "weight": host.weight,
-            "holds_data": host.holds_data,
+            "holds_data": is_host && host.holds_data,
             "partitions": held(current, host.node),
-            "partitions_next": after,
+            "partitions_next": state.change().map(|change| held(&change.next, host.node)),
         })
     });
-    let joining = state.change().into_iter().flat_map(|change| {
-        let added = change.next.hosts().iter().filter(|host| current.host(host.node).is_none());
-        added.map(|host| {
-            json!({
-                "name": host.name,
-                "node_id": host.node.to_string(),
-                "datacenter": host.datacenter,
-                "zone": host.zone,
-                "weight": host.weight,
-                "holds_data": false,
-                "partitions": 0,
-                "partitions_next": held(&change.next, host.node),
-            })
-        })
-    });
-    let mut hosts: Vec<Value> = hosts.chain(joining).collect();
+    let mut hosts: Vec<Value> = hosts.collect();
     hosts.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     json!({
         "version": current.version,

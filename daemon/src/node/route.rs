@@ -81,8 +81,7 @@ impl Routes {
     /// The routes that follow from a layout.
     pub(super) fn new(moving: Option<Moving<'_>>, own: NodeId, peers: &[Arc<Peer>]) -> Self {
         let Some(moving) = moving else { return Self::default() };
-        let ids =
-            (0..moving.layout.partitions()).map(|id| PartitionId(u16::try_from(id).unwrap_or(u16::MAX)));
+        let ids = PartitionId::each(moving.layout.partitions());
         let partitions = ids.map(|id| moving.route(id, own, peers)).collect();
         Self { standing: Some(moving.standing), partitions, unborn: Route::default() }
     }

@@ -26,6 +26,11 @@ fn verify(
     }
 }
 
+/// The two sides, the one that asks first.
+fn asking<'a>(asks: usize, a: &'a mut Node, b: &'a mut Node) -> [&'a mut Node; 2] {
+    if asks == 0 { [a, b] } else { [b, a] }
+}
+
 /// The row of a key changes by itself, and the node starts anew on it.
 fn rot(node: &mut Node, name: &str, entry: Option<Entry>) {
     let row = Table::Entry.key_row(PartitionId(0), &key(name));
@@ -69,13 +74,7 @@ fn what_one_side_has_lost_is_written_anew_and_both_agree_again() {
         let keep = put(&mut a, "keep", Some("kept"), &[]);
         apply(&mut b, &keep);
         rot(&mut b, "keep", None);
-        let nodes = [&mut a, &mut b];
-        let [x, y] = if asks == 0 {
-            nodes
-        } else {
-            let [a, b] = nodes;
-            [b, a]
-        };
+        let [x, y] = asking(asks, &mut a, &mut b);
         let verdict = verify(x, y, false, |_, _, _| {});
         for delta in settle(x, verdict) {
             apply(y, &delta);
@@ -115,13 +114,7 @@ fn a_write_on_its_way_is_waited_for() {
         let value = put(&mut a, "k", Some("v"), &[]);
         apply(&mut b, &value);
         let delete = put(&mut a, "k", None, &[&value]);
-        let nodes = [&mut a, &mut b];
-        let [x, y] = if asks == 0 {
-            nodes
-        } else {
-            let [a, b] = nodes;
-            [b, a]
-        };
+        let [x, y] = asking(asks, &mut a, &mut b);
         let mut waited = false;
         let verdict = verify(x, y, true, |later, x, y| {
             if later {
@@ -141,13 +134,7 @@ fn a_loss_is_found_while_writes_go_on() {
         let keep = put(&mut a, "keep", Some("kept"), &[]);
         apply(&mut b, &keep);
         rot(&mut b, "keep", None);
-        let nodes = [&mut a, &mut b];
-        let [x, y] = if asks == 0 {
-            nodes
-        } else {
-            let [a, b] = nodes;
-            [b, a]
-        };
+        let [x, y] = asking(asks, &mut a, &mut b);
         let mut flying: Vec<Delta> = Vec::new();
         let mut count = 0;
         let verdict = verify(x, y, true, |_, x, y| {
